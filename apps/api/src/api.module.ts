@@ -1,0 +1,59 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { CqrsModule } from '@nestjs/cqrs';
+import { Decisions, EventStore } from '@keyledger/event-store';
+import { AuthGuard, KeyDigests, READINESS } from '@keyledger/platform';
+import { ReadModel } from '@keyledger/read-model';
+import type { Parts } from './parts.js';
+import { ChangeKeyHandler } from './keys/change-key.handler.js';
+import { ImportKeysHandler } from './keys/import-keys.handler.js';
+import { IssueKeyHandler } from './keys/issue-key.handler.js';
+import { KeyCatalogue } from './keys/key-catalogue.js';
+import { KeyHolders } from './keys/key-holders.js';
+import { KeysController } from './keys/keys.controller.js';
+import { RevokeKeyHandler, RevokeKeysHandler } from './keys/revoke-keys.handlers.js';
+import { RotateKeyHandler } from './keys/rotate-key.handler.js';
+import { SelfController } from './keys/self.controller.js';
+import { ChangeKeyspaceHandler, CreateKeyspaceHandler } from './keyspaces/keyspace.handlers.js';
+import { KeyspacesController } from './keyspaces/keyspaces.controller.js';
+import { Visibility } from './outcome.js';
+import { Receipts } from './receipts.js';
+import { EmbeddedStore } from './system/embedded-store.js';
+import { SystemController } from './system/system.controller.js';
+
+const HANDLERS = [
+  CreateKeyspaceHandler,
+  ChangeKeyspaceHandler,
+  IssueKeyHandler,
+  ImportKeysHandler,
+  RotateKeyHandler,
+  ChangeKeyHandler,
+  RevokeKeyHandler,
+  RevokeKeysHandler,
+];
+
+/** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
+@Module({})
+export class ApiModule {
+  static of(parts: Parts): DynamicModule {
+    return {
+      module: ApiModule,
+      imports: [CqrsModule.forRoot()],
+      controllers: [SelfController, KeysController, KeyspacesController, SystemController],
+      providers: [
+        ...HANDLERS,
+        { provide: EventStore, useValue: parts.eventStore },
+        { provide: Decisions, useValue: parts.decisions },
+        { provide: ReadModel, useValue: parts.readModel },
+        { provide: KeyDigests, useValue: parts.digests },
+        { provide: Receipts, useValue: parts.receipts },
+        { provide: Visibility, useValue: parts.visibility },
+        { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel) },
+        { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
+        { provide: EmbeddedStore, useValue: parts.embedded },
+        { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
+        { provide: READINESS, useValue: parts.readiness },
+      ],
+    };
+  }
+}

@@ -1,0 +1,51 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { bootstrapHttp, type Logger } from '@keyledger/platform';
+import { registerVerifyRoutes } from '@keyledger/verification';
+import { ApiModule } from './api.module.js';
+import { translateFailure } from './failures.js';
+import { assertPlainBody } from './http/body-guard.js';
+import { serveDocument } from './http/openapi.js';
+import { assemble, type ApiConfig } from './parts.js';
+import { VERSION } from './version.js';
+
+/** Runs the management API. Resolves, once it listens, to what stops it; the first start goes on behind it. */
+export async function startApi(config: ApiConfig, logger: Logger): Promise<() => Promise<void>> {
+  const parts = assemble(config, logger);
+  const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics } = parts;
+  await readModel.start();
+  const http = await bootstrapHttp(ApiModule.of(parts), {
+    name: 'api',
+    host: config.host,
+    port: config.apiPort,
+    trustedProxies: config.trustedProxies,
+    logger,
+    metrics,
+    translate: translateFailure,
+    hotRoutes: (fastify) => registerVerifyRoutes(fastify, { verification, credentials, failed }),
+    configure: (app) => {
+      guardBodies(app);
+      serveDocument(app, VERSION);
+    },
+  });
+  logger.debug({ routes: routesOf(http.app) }, 'routes');
+  // What it throws after two minutes of trying is for nobody to handle: it ends the process.
+  void firstStart.run();
+  return async () => {
+    firstStart.stop();
+    await http.close();
+    readModel.stop();
+    await eventStore.dispose();
+    redis.disconnect();
+  };
+}
+
+function guardBodies(app: NestFastifyApplication): void {
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('preValidation', async (request) => assertPlainBody(request.body));
+}
+
+function routesOf(app: NestFastifyApplication): string[] {
+  return app.getHttpAdapter().getInstance().printRoutes({ commonPrefix: false }).split('\n');
+}

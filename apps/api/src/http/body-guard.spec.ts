@@ -1,0 +1,39 @@
+import { expect, it } from '@jest/globals';
+import { RefusalError } from '@keyledger/platform';
+import { assertPlainBody } from './body-guard.js';
+
+function fieldOf(body: unknown): string | undefined {
+  try {
+    assertPlainBody(body);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof RefusalError)) throw error;
+    return error.refusal.errors?.[0]?.field;
+  }
+}
+
+const nested = (depth: number): unknown => (depth === 0 ? 1 : { a: nested(depth - 1) });
+
+it('lets plain objects pass, and no body', () => {
+  expect(fieldOf(undefined)).toBeUndefined();
+  expect(fieldOf(null)).toBeUndefined();
+  expect(fieldOf({ a: [{ b: 'c' }, 1, null], d: { e: {} } })).toBeUndefined();
+  expect(fieldOf(nested(16))).toBeUndefined();
+});
+
+it.each([
+  ['a list', [], 'body'],
+  ['a string', 'x', 'body'],
+  ['a number', 1, 'body'],
+  ['a name that objects inherit', { metadata: { constructor: 'x' } }, 'metadata.constructor'],
+  ['such a name in a list', { keys: [{}, { toString: 1 }] }, 'keys[1].toString'],
+  ['__proto__ as an own name', JSON.parse('{"a": {"__proto__": 1}}'), 'a.__proto__'],
+])('refuses %s, naming the field', (_, body, field) => {
+  expect(fieldOf(body)).toBe(field);
+});
+
+it('refuses a body that nests too deep without walking down all of it', () => {
+  let bomb: unknown = 1;
+  for (let depth = 0; depth < 100_000; depth++) bomb = [bomb];
+  expect(fieldOf({ bomb })).toMatch(/^bomb(\[0\])+$/);
+});

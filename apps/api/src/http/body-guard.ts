@@ -1,0 +1,29 @@
+import { refusal } from '@keyledger/contracts';
+import { invalidField, RefusalError } from '@keyledger/platform';
+
+const MAX_DEPTH = 16;
+
+/**
+ * Refuses what the class-transformer would fall over, or drop in silence, before it sees it: bodies that are no object,
+ * that nest too deep, or whose names are those of what every object inherits (`constructor`, `toString`).
+ * @throws RefusalError 400
+ */
+export function assertPlainBody(body: unknown): void {
+  if (body === undefined || body === null) return;
+  if (typeof body !== 'object' || Array.isArray(body)) {
+    const error = { field: 'body', message: 'is not a JSON object', fix: 'send {…}' };
+    throw new RefusalError(refusal('INVALID', 'The body is not a JSON object.', [error]));
+  }
+  const open: { value: object; path: string; depth: number }[] = [{ value: body, path: '', depth: 1 }];
+  for (let next = open.pop(); next; next = open.pop()) {
+    const { value, path, depth } = next;
+    if (depth > MAX_DEPTH) throw invalidField(path, 'nests too deep', `at most ${MAX_DEPTH} levels`);
+    for (const [name, item] of Object.entries(value) as [string, unknown][]) {
+      const field = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`;
+      if (!Array.isArray(value) && name in Object.prototype) {
+        throw invalidField(field, 'is a name that is not allowed', 'choose another name, or leave it out');
+      }
+      if (typeof item === 'object' && item !== null) open.push({ value: item, path: field, depth: depth + 1 });
+    }
+  }
+}

@@ -1,0 +1,29 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiExtension } from '@nestjs/swagger';
+import type { ManagementScope } from '@keyledger/contracts';
+import { Public, RequireScope } from '@keyledger/platform';
+
+/** What the OpenAPI document says of a route beyond its types; openapi.ts spells it out. */
+export interface RouteTraits {
+  scope?: ManagementScope;
+  /** It takes an Idempotency-Key. */
+  repeatable?: boolean;
+  /** It takes If-Match. */
+  conditional?: boolean;
+  /** Its answer has an ETag. */
+  tagged?: boolean;
+  /** Its answer has a Location. */
+  located?: boolean;
+  /** Statuses of errors beyond those that every route can have. */
+  refusals?: readonly number[];
+}
+
+export const TRAITS = 'x-keyledger-traits';
+
+/** The scope without which the route is refused, and what else its description has to say. */
+export const Needs = (scope: ManagementScope, traits: Omit<RouteTraits, 'scope'> = {}) =>
+  applyDecorators(RequireScope(scope), ApiExtension(TRAITS, { scope, ...traits }));
+
+/** A route that no management credential opens: it looks at the presented key itself. */
+export const ByPossession = (traits: Omit<RouteTraits, 'scope'> = {}) =>
+  applyDecorators(Public(), ApiExtension(TRAITS, traits));

@@ -1,0 +1,53 @@
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { streams, type KeyEvent } from '@keyledger/contracts';
+import type { ChangedKey } from '@keyledger/contracts/http';
+import { keyDecider, type KeyCommand, type KeyState } from '@keyledger/domain';
+import { Decisions } from '@keyledger/event-store';
+import { assertKeyId, permitted } from '../access.js';
+import type { Intent } from '../http/intent.js';
+import { accepted, expecting, Visibility } from '../outcome.js';
+import type { Receipt } from '../receipts.js';
+import { keyView } from './key.view.js';
+
+type Change = Extract<KeyCommand, { type: 'ChangeKey' | 'SuspendKey' | 'ReinstateKey' }>;
+/** A command as the request has it; its time comes from the context. */
+type Untimed<C> = C extends unknown ? Omit<C, 'now'> : never;
+
+/** Another description, another state: whatever leaves the secrets of a key as they are and is not final. */
+export class ChangeKey extends Command<Receipt<ChangedKey>> {
+  constructor(
+    readonly keyId: string,
+    readonly change: Untimed<Change>,
+    readonly intent: Intent,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(ChangeKey)
+export class ChangeKeyHandler implements ICommandHandler<ChangeKey> {
+  constructor(
+    private readonly decisions: Decisions,
+    private readonly visibility: Visibility,
+  ) {}
+
+  async execute({ keyId, change, intent }: ChangeKey): Promise<Receipt<ChangedKey>> {
+    assertKeyId(keyId);
+    const { caller, context, expectedRevision } = intent;
+    const { now } = context;
+    const outcome = await this.decisions.run<KeyCommand, KeyState | undefined, KeyEvent>(
+      keyDecider,
+      streams.key(keyId),
+      (key) => {
+        permitted(caller, keyId, key);
+        return { ...change, now };
+      },
+      'reason' in change ? { ...context, reason: change.reason } : context,
+      expecting(expectedRevision),
+    );
+    const { state, revision, replayed } = accepted(outcome);
+    const key = permitted(caller, keyId, state);
+    const effective = await this.visibility.key(key, revision);
+    return { body: { ...keyView(key, revision, now), effective }, replayed };
+  }
+}

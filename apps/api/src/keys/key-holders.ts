@@ -1,0 +1,74 @@
+import { refusal, streams, SYSTEM_KEYSPACE, type ManagementScope } from '@keyledger/contracts';
+import { keyDecider, type KeyState } from '@keyledger/domain';
+import { Decisions } from '@keyledger/event-store';
+import {
+  credentialInvalid,
+  credentialMissing,
+  FailedCredentials,
+  presentedFrom,
+  presentedKey,
+  RefusalError,
+} from '@keyledger/platform';
+import type { Caller } from '@keyledger/platform';
+import { Verification } from '@keyledger/verification';
+import type { FastifyRequest } from 'fastify';
+import { keyspaceFor } from '../access.js';
+
+export interface Holder {
+  keyId: string;
+  caller: Caller;
+  /** @throws RefusalError if the secret that was presented is not the key's current one (any more). */
+  assertCurrent: (key: KeyState) => void;
+}
+
+/** Who stands behind a request that carries an issued key instead of a management credential: the key itself. */
+export class KeyHolders {
+  constructor(
+    private readonly verification: Verification,
+    private readonly decisions: Decisions,
+    private readonly failed: FailedCredentials,
+  ) {}
+
+  /**
+   * Judged as any verification of that key would judge it, restrictions included. A publishable key is everybody's, so
+   * that holding it proves nothing.
+   * @throws RefusalError 401, always the same, for a key that is not good here; 403 where its keyspace does not allow it
+   */
+  async holderOf(
+    request: FastifyRequest,
+    scope: ManagementScope,
+    permission: 'selfRotate' | 'selfRevoke',
+  ): Promise<Holder> {
+    const presented = presentedKey(request.headers);
+    if (presented === undefined) throw credentialMissing();
+    const asked = { key: presented, ...presentedFrom(request) };
+    const anybody = await this.verification.verify(asked, { reach: 'all' });
+    // A management key is known only to whoever asks for one.
+    const verdict = anybody.valid
+      ? anybody
+      : await this.verification.verify({ ...asked, keyspaceId: SYSTEM_KEYSPACE }, { reach: 'all' });
+    const { valid, keyId, keyspaceId, secretId, owner, scopes } = verdict;
+    if (!valid || keyId === undefined || keyspaceId === undefined || !owner || !scopes) {
+      this.failed.note(request.ip, presented);
+      throw credentialInvalid();
+    }
+    const { state: keyspace } = await keyspaceFor(this.decisions, keyspaceId);
+    if (!keyspace.policy[permission]) throw notAllowed(`Keyspace ${keyspaceId} does not allow ${permission}.`);
+    const { state: key } = await this.decisions.load(keyDecider, streams.key(keyId));
+    if (key?.kind !== 'secret') throw notAllowed('A publishable key cannot manage itself: everybody has it.');
+    return {
+      keyId,
+      caller: { principal: { keyId, scopes, owner }, scope, reach: [keyspaceId] },
+      assertCurrent: ({ secrets }) => {
+        if (secrets[0]?.secretId !== secretId) throw rotatedOut();
+      },
+    };
+  }
+}
+
+const notAllowed = (detail: string) => new RefusalError(refusal('NOT_ALLOWED', detail));
+
+/** Else whoever found an old secret could move its grace on for ever. */
+function rotatedOut(): RefusalError {
+  return new RefusalError(refusal('CONFLICT', 'This secret was rotated out; rotate with the current one.'));
+}

@@ -1,0 +1,61 @@
+import { refusal, type LedgerEvent } from '@keyledger/contracts';
+import type { KeyspaceState, KeyState } from '@keyledger/domain';
+import type { Outcome } from '@keyledger/event-store';
+import { RefusalError, type Logger } from '@keyledger/platform';
+import type { ReadModel } from '@keyledger/read-model';
+
+export type Accepted<S, E extends LedgerEvent> = Extract<Outcome<S, E>, { accepted: true }>;
+
+/** @throws RefusalError if the decision was a no. */
+export function accepted<S, E extends LedgerEvent>(outcome: Outcome<S, E>): Accepted<S, E> {
+  if (!outcome.accepted) throw new RefusalError(outcome.refusal);
+  return outcome;
+}
+
+/**
+ * For a decision that was made on a revision of our own reading: if the stream went on meanwhile, that is a conflict
+ * with somebody else's change, not a precondition that the caller had set.
+ */
+export function conflictUnlessAsked<S, E extends LedgerEvent>(
+  outcome: Outcome<S, E>,
+  expectedRevision: number | undefined,
+): Outcome<S, E> {
+  if (outcome.accepted || outcome.refusal.code !== 'PRECONDITION_FAILED' || expectedRevision !== undefined) {
+    return outcome;
+  }
+  const detail = 'Another change of the same resource came first; look at it and ask again.';
+  return { ...outcome, refusal: refusal('CONFLICT', detail) };
+}
+
+/** `{ expectedRevision }` for Decisions.run, where there is one. */
+export const expecting = (expectedRevision: number | undefined) =>
+  expectedRevision === undefined ? {} : { expectedRevision };
+
+/**
+ * Shows a committed change to readers before its answer goes out. `false` if Redis cannot be reached: then the projector
+ * does it later, and the answer says so.
+ */
+export class Visibility {
+  constructor(
+    private readonly readModel: ReadModel,
+    private readonly logger: Logger,
+  ) {}
+
+  key(state: KeyState, revision: number): Promise<boolean> {
+    return this.applied(() => this.readModel.applyKey(state, revision));
+  }
+
+  keyspace(state: KeyspaceState, revision: number): Promise<boolean> {
+    return this.applied(() => this.readModel.applyKeyspace(state, revision));
+  }
+
+  private async applied(apply: () => Promise<void>): Promise<boolean> {
+    try {
+      await apply();
+      return true;
+    } catch (error) {
+      this.logger.warn({ err: error }, 'a change is not visible yet: Redis cannot be reached');
+      return false;
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { ImportResults, RevokeResults } from '@keyledger/contracts/http';
+import { EXIT, Unreachable, UsageError, type ExitCode } from '../exit.js';
+import { printable, type Terminal } from '../print.js';
+import type { ChangeOptions, Session } from '../session.js';
+
+/** What the API takes in one request. */
+const BATCH = 1000;
+
+/**
+ * Imports every item of a file, a thousand in a request. Each request has its own Idempotency-Key made from one, so that
+ * a run that broke off, repeated with that key, goes over what is done already without doing it again.
+ */
+export async function importKeys(
+  session: Session,
+  file: string,
+  keyspaceId: string,
+  options: ChangeOptions,
+): Promise<ExitCode> {
+  const items = itemsOf(await textOf(file, session.terminal), file);
+  const idempotencyKey = options.idempotencyKey ?? randomUUID();
+  const all: ImportResults = { results: [], effective: true };
+  for (let from = 0; from < items.length; from += BATCH) {
+    const body = { keyspaceId, keys: items.slice(from, from + BATCH) };
+    const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${from}` };
+    const part = await named(idempotencyKey, () =>
+      session.change<ImportResults>('POST', '/v1/keys/import', body, repeatable),
+    );
+    all.results.push(...part.results.map((result) => ({ ...result, index: from + result.index })));
+    all.effective &&= part.effective;
+  }
+  const rejected = all.results.filter(({ status }) => status === 'rejected');
+  session.show(all, () => {
+    const lines = rejected.map(({ index, error }) => `item ${index + 1}: ${reasonOf(error)}\n`);
+    return `${lines.join('')}${all.results.length - rejected.length} imported, ${rejected.length} rejected\n`;
+  });
+  return rejected.length === 0 ? EXIT.ok : EXIT.refused;
+}
+
+export interface RevokeManyOptions extends ChangeOptions {
+  keyspace?: string;
+  owner?: string;
+  comment?: string;
+  yes?: boolean;
+}
+
+/** Revokes the named keys, or every key of a keyspace or owner, however many requests that takes. */
+export async function revokeKeys(
+  session: Session,
+  keyIds: readonly string[],
+  options: RevokeManyOptions,
+): Promise<ExitCode> {
+  const { keyspace, owner, reason, comment } = options;
+  const byFilter = keyspace !== undefined || owner !== undefined;
+  if (byFilter === keyIds.length > 0) throw new UsageError('Name either key ids, or --keyspace, --owner or both');
+  if (byFilter && !options.yes) throw new UsageError('This ends every such key for good: add --yes to mean it');
+  const idempotencyKey = options.idempotencyKey ?? randomUUID();
+  const all: RevokeResults = { results: [], effective: true };
+  const send = async (part: object): Promise<string | undefined> => {
+    const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${all.results.length}` };
+    const answer = await named(idempotencyKey, () =>
+      session.change<RevokeResults>('POST', '/v1/keys/revoke', { ...part, reason, comment }, repeatable),
+    );
+    all.results.push(...answer.results);
+    all.effective &&= answer.effective;
+    return answer.nextCursor;
+  };
+  if (byFilter) {
+    let cursor: string | undefined;
+    do cursor = await send({ keyspaceId: keyspace, ownerId: owner, cursor });
+    while (cursor !== undefined);
+  } else {
+    for (let from = 0; from < keyIds.length; from += BATCH) await send({ keyIds: keyIds.slice(from, from + BATCH) });
+  }
+  const rejected = all.results.filter(({ status }) => status === 'rejected');
+  session.show(all, () => {
+    const lines = rejected.map(({ keyId, error }) => `${keyId}: ${reasonOf(error)}\n`);
+    return `${lines.join('')}${all.results.length - rejected.length} revoked, ${rejected.length} not\n`;
+  });
+  return rejected.length === 0 ? EXIT.ok : EXIT.refused;
+}
+
+/** A run of many requests that breaks off is repeated whole, under the key of the run and not of one request. */
+async function named<T>(idempotencyKey: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Unreachable) throw new Unreachable(error.message, error.problem, idempotencyKey);
+    throw error;
+  }
+}
+
+function reasonOf(error: ImportResults['results'][number]['error']): string {
+  if (!error) return 'rejected';
+  const fields = (error.errors ?? []).map(({ field, message, fix }) => `${field} ${message}${fix ? `: ${fix}` : ''}`);
+  return printable([`${error.code}, ${error.detail}`, ...fields].join('; '));
+}
+
+async function textOf(file: string, { stdin }: Terminal): Promise<string> {
+  if (file !== '-') {
+    return readFile(file, 'utf8').catch((error: unknown) => {
+      throw new UsageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    });
+  }
+  const chunks: Buffer[] = [];
+  for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The items of a JSON list, of `{"keys": [...]}`, or one a line. */
+function itemsOf(text: string, file: string): unknown[] {
+  const whole = parsed(text);
+  const list = isKeys(whole) ? whole.keys : whole;
+  if (Array.isArray(list)) return some(list, file);
+  const lines = text.split('\n').map((line, index) => ({ line: line.trim(), number: index + 1 }));
+  const items = lines
+    .filter(({ line }) => line !== '')
+    .map(({ line, number }) => {
+      const item = parsed(line);
+      if (typeof item === 'object' && item !== null && !Array.isArray(item)) return item;
+      throw new UsageError(`${file}, line ${number} is not a JSON object: write a JSON list, or one object a line`);
+    });
+  return some(items, file);
+}
+
+function some(items: unknown[], file: string): unknown[] {
+  if (items.length > 0) return items;
+  throw new UsageError(`${file} holds no keys to import`);
+}
+
+function isKeys(value: unknown): value is { keys: unknown } {
+  return typeof value === 'object' && value !== null && 'keys' in value;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

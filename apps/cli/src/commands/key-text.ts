@@ -1,0 +1,88 @@
+import type { IssuedKey, KeyView, RevokedKey, RotatedKey } from '@keyledger/contracts/http';
+import { fields, table, type Column, type Terminal } from '../print.js';
+
+const KEY_COLUMNS: Column<KeyView>[] = [
+  { head: 'KEY', of: ({ keyId }) => keyId, whole: true },
+  { head: 'NAME', of: ({ name }) => name },
+  { head: 'KEYSPACE', of: ({ keyspaceId, environment }) => `${keyspaceId}/${environment}` },
+  { head: 'OWNER', of: ({ owner }) => owner.id },
+  { head: 'STATE', of: ({ state }) => state },
+  { head: 'EXPIRES', of: ({ expiresAt }) => day(expiresAt) },
+];
+
+export function keyTable(keys: readonly KeyView[], terminal: Terminal): string {
+  return table(keys, KEY_COLUMNS, terminal);
+}
+
+export function keyText(key: KeyView): string {
+  const { suspension, revocation } = key;
+  return fields([
+    ['key', key.keyId],
+    ['name', key.name],
+    ['state', key.state],
+    ['revoked', revocation && `${revocation.revokedAt}, ${said(revocation)}`],
+    ['suspended', suspension && `${suspension.suspendedAt}, ${said(suspension)}`],
+    ['keyspace', key.keyspaceId],
+    ['environment', key.environment],
+    ['kind', key.kind],
+    ['owner', `${key.owner.id} (${key.owner.type})`],
+    ['scopes', key.scopes.join(', ')],
+    ['addresses', key.restrictions.addresses?.join(', ')],
+    ['origins', key.restrictions.origins?.join(', ')],
+    ['metadata', metadataText(key.metadata)],
+    ...key.secrets.map((secret, index): [string, string] => [
+      index === 0 ? 'secret' : 'old secret',
+      secret.mask + (secret.graceEndsAt === undefined ? '' : ` until ${secret.graceEndsAt}`),
+    ]),
+    ['created', key.createdAt],
+    ['not before', key.notBefore],
+    ['expires', key.expiresAt ?? 'never'],
+    ['justification', key.justification],
+    ['external id', key.externalId],
+    ['revision', String(key.revision)],
+  ]);
+}
+
+export function issuedText(key: IssuedKey): string {
+  return fields([['secret', key.key]]) + keyText(key) + late(key.effective);
+}
+
+export function rotatedText(key: RotatedKey): string {
+  const text = fields([
+    ['key', key.keyId],
+    ['new secret', key.key ?? key.mask],
+    ['old secret', `${key.previous.secretId}, works until ${key.previous.graceEndsAt}`],
+    ['expires', key.expiresAt ?? 'never'],
+    ['revision', String(key.revision)],
+  ]);
+  return text + late(key.effective);
+}
+
+export function revokedText(key: RevokedKey): string {
+  const text = fields([
+    ['key', key.keyId],
+    ['state', key.state],
+    ['requested', key.requestedAt],
+    ['revision', String(key.revision)],
+  ]);
+  return text + late(key.effective);
+}
+
+/** A change whose answer says that verifiers do not know it yet is recorded, and reaches them by itself. */
+function late(effective: boolean): string {
+  return effective ? '' : 'Recorded; verifiers do not see it yet, and will as soon as the read model can be reached.\n';
+}
+
+function said({ reason, comment }: { reason: string; comment?: string }): string {
+  return comment === undefined ? reason : `${reason}: ${comment}`;
+}
+
+function metadataText(metadata: Record<string, string>): string {
+  return Object.entries(metadata)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ');
+}
+
+function day(instant: string | null): string {
+  return instant === null ? 'never' : instant.slice(0, 10);
+}

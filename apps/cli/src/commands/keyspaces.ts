@@ -1,0 +1,160 @@
+import { Command } from 'commander';
+import { fields, table, type Column } from '../print.js';
+import { changing, examples, list, wholeNumber, yesOrNo } from '../options.js';
+import type { ChangeOptions } from '../session.js';
+import type { RunWith } from '../run.js';
+import type { KeyspaceList, KeyspaceView } from '@keyledger/contracts/http';
+
+interface KeyspaceOptions extends ChangeOptions {
+  name?: string;
+  environments?: string[];
+  defaultLifetime?: string;
+  maxLifetime?: string;
+  defaultGrace?: string;
+  maxGrace?: string;
+  scopes?: string[];
+  anyScopes?: boolean;
+  nonExpiring?: boolean;
+  secondRotation?: string;
+  selfRotate?: boolean;
+  selfRevoke?: boolean;
+}
+
+export function keyspacesCommand(runWith: RunWith): Command {
+  const keyspaces = new Command('keyspaces').description('where keys live, and the policy that holds for them');
+
+  examples(
+    changing(withPolicy(keyspaces.command('create').argument('<prefix>', 'what its keys begin with, and its id'))),
+    'keyspaces create acme --name "Acme payments"',
+    'keyspaces create acme --name Acme --max-lifetime P90D --scopes payments:read,payments:write',
+  )
+    .description('create a keyspace; its prefix is its id and belongs to it for ever')
+    .action(
+      runWith(async (session, [prefix], options: KeyspaceOptions) => {
+        const { environments, name = prefix } = options;
+        const body = { prefix, name, environments, policy: policyOf(options) };
+        const made = await session.change<KeyspaceView>('POST', '/v1/keyspaces', body, options);
+        session.show(made, () => keyspaceText(made));
+      }),
+    );
+
+  examples(keyspaces.command('list'), 'keyspaces list')
+    .description('list the keyspaces')
+    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
+    .option('--cursor <cursor>', 'go on where the last page ended')
+    .action(
+      runWith(async (session, _, { limit, cursor }: { limit?: number; cursor?: string }) => {
+        const page = await session.call<KeyspaceList>({
+          method: 'GET',
+          path: '/v1/keyspaces',
+          query: { limit, cursor },
+        });
+        session.show(page, () => table(page.items, KEYSPACE_COLUMNS, session.terminal));
+        if (page.nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${page.nextCursor}`);
+      }),
+    );
+
+  examples(keyspaces.command('show').argument('<keyspace>', 'its id, which is its prefix'), 'keyspaces show acme')
+    .description('show a keyspace and its policy')
+    .action(
+      runWith(async (session, [id]) => {
+        const keyspace = await session.call<KeyspaceView>({ method: 'GET', path: pathOf(id) });
+        session.show(keyspace, () => keyspaceText(keyspace));
+      }),
+    );
+
+  examples(
+    changing(withPolicy(keyspaces.command('update').argument('<keyspace>', 'its id')), { repeatable: false }),
+    'keyspaces update acme --max-grace P7D --reason "shorter overlaps"',
+    'keyspaces update acme --any-scopes',
+  )
+    .description('change the name, the environments or the policy; what is not named stays')
+    .option('--if-match <revision>', 'only if the keyspace still has this revision', wholeNumber(0, 1e15))
+    .action(
+      runWith(async (session, [id], options: KeyspaceOptions & { ifMatch?: number }) => {
+        const body = { name: options.name, environments: options.environments, policy: policyOf(options) };
+        const changed = await session.change<KeyspaceView>('PATCH', pathOf(id), body, options);
+        session.show(changed, () => keyspaceText(changed));
+      }),
+    );
+
+  examples(changing(keyspaces.command('archive').argument('<keyspace>', 'its id')), 'keyspaces archive acme')
+    .description('close a keyspace for new keys and secrets; the keys that it has stay as they are')
+    .action(
+      runWith(async (session, [id], options: ChangeOptions) => {
+        const archived = await session.change<KeyspaceView>('POST', `${pathOf(id)}/archive`, {}, options);
+        session.show(archived, () => keyspaceText(archived));
+      }),
+    );
+
+  return keyspaces;
+}
+
+function withPolicy(command: Command): Command {
+  return command
+    .option('--name <name>', 'for people')
+    .option('--environments <list>', 'e.g. live,test', list)
+    .option('--default-lifetime <duration>', 'of a key whose request names none, e.g. P90D')
+    .option('--max-lifetime <duration>', 'the longest that a key may live')
+    .option('--default-grace <duration>', 'how long the old secret works after a rotation that names no time')
+    .option('--max-grace <duration>', 'the longest grace')
+    .option('--scopes <list>', 'the only scopes that keys may have, e.g. payments:read,payments:*', list)
+    .option('--any-scopes', 'lift the limit on scopes')
+    .option('--non-expiring <yes|no>', 'may keys live for ever, each with a justification?', yesOrNo)
+    .option('--second-rotation <how>', 'within a grace: end-oldest or refuse')
+    .option('--self-rotate <yes|no>', 'may the holder rotate a key with the key alone?', yesOrNo)
+    .option('--self-revoke <yes|no>', 'may the holder revoke a key with the key alone?', yesOrNo);
+}
+
+function policyOf(options: KeyspaceOptions): Record<string, unknown> | undefined {
+  const { defaultLifetime, maxLifetime, defaultGrace, maxGrace, nonExpiring, secondRotation } = options;
+  const { selfRotate, selfRevoke, anyScopes } = options;
+  const scopes = anyScopes ? null : options.scopes;
+  const policy = {
+    defaultLifetime,
+    maxLifetime,
+    defaultGrace,
+    maxGrace,
+    scopes,
+    nonExpiring,
+    secondRotation,
+    selfRotate,
+    selfRevoke,
+  };
+  return Object.values(policy).some((value) => value !== undefined) ? policy : undefined;
+}
+
+function pathOf(id: string): string {
+  return `/v1/keyspaces/${encodeURIComponent(id)}`;
+}
+
+const KEYSPACE_COLUMNS: Column<KeyspaceView>[] = [
+  { head: 'KEYSPACE', of: ({ keyspaceId }) => keyspaceId, whole: true },
+  { head: 'NAME', of: ({ name }) => name },
+  { head: 'ENVIRONMENTS', of: ({ environments }) => environments.join(', ') },
+  { head: 'LIFETIME', of: ({ policy }) => `${policy.defaultLifetime} (max ${policy.maxLifetime})` },
+  { head: 'GRACE', of: ({ policy }) => `${policy.defaultGrace} (max ${policy.maxGrace})` },
+  { head: 'ARCHIVED', of: ({ archivedAt }) => archivedAt },
+];
+
+function keyspaceText(keyspace: KeyspaceView): string {
+  const { policy } = keyspace;
+  return fields([
+    ['keyspace', keyspace.keyspaceId],
+    ['name', keyspace.name],
+    ['environments', keyspace.environments.join(', ')],
+    ['lifetime', `${policy.defaultLifetime}, at most ${policy.maxLifetime}`],
+    ['grace', `${policy.defaultGrace}, at most ${policy.maxGrace}`],
+    ['scopes', policy.scopes?.join(', ') ?? 'any'],
+    ['non-expiring', policy.nonExpiring ? 'allowed, with a justification' : 'not allowed'],
+    ['second rotation', policy.secondRotation],
+    ['by the holder', selfService(policy)],
+    ['archived', keyspace.archivedAt],
+    ['revision', String(keyspace.revision)],
+  ]);
+}
+
+function selfService({ selfRotate, selfRevoke }: KeyspaceView['policy']): string {
+  const allowed = [...(selfRotate ? ['rotate'] : []), ...(selfRevoke ? ['revoke'] : [])];
+  return allowed.length > 0 ? allowed.join(', ') : 'nothing';
+}

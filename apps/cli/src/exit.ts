@@ -1,0 +1,40 @@
+import type { Problem } from '@keyledger/contracts';
+
+/** What the exit code of `keyledger` says. Scripts rely on these numbers: they never change their meaning. */
+export const EXIT = {
+  ok: 0,
+  /** The server refused, or failed: the problem stands on standard error. */
+  refused: 1,
+  /** The command line is wrong; nothing was sent. */
+  usage: 2,
+  /** The server cannot be reached, or cannot answer now (503): worth trying again. */
+  unreachable: 3,
+  /** `verify` only: the key is not valid for what was asked. */
+  notValid: 4,
+} as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** The command line, a file that it names, or the environment is wrong. Thrown before anything is sent. */
+export class UsageError extends Error {}
+
+/** The server said no. */
+export class Refused extends Error {
+  constructor(readonly problem: Partial<Problem> & { status: number; title: string }) {
+    super(problem.title);
+  }
+}
+
+/** No answer, or one that says that a part of the system is away. */
+export class Unreachable extends Error {
+  /**
+   * @param idempotencyKey set when the request may have been carried out all the same: the command, repeated with this
+   * key, gives the receipt of the first try instead of doing it twice.
+   */
+  constructor(
+    message: string,
+    readonly problem?: Partial<Problem>,
+    readonly idempotencyKey?: string,
+  ) {
+    super(message);
+  }
+}

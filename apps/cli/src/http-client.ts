@@ -1,0 +1,154 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { HEADERS, type Problem } from '@keyledger/contracts';
+import { Refused, Unreachable, UsageError } from './exit.js';
+
+const ATTEMPTS = 3;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5_000;
+
+export interface ClientOptions {
+  url: string;
+  /** The management key; absent only for calls that need none. */
+  credential?: string | undefined;
+  timeoutMs: number;
+  userAgent: string;
+}
+
+export interface Call {
+  method: 'GET' | 'POST' | 'PATCH';
+  path: string;
+  query?: Record<string, string | number | undefined>;
+  body?: unknown;
+  headers?: Record<string, string | undefined>;
+  /**
+   * For a POST that changes something: names the intent. With it the call may be repeated; without it a POST or PATCH
+   * is sent once.
+   */
+  idempotencyKey?: string | undefined;
+  /** For a call that takes longer than the others may. */
+  timeoutMs?: number | undefined;
+  /** A POST that changes nothing (verify): may be repeated as it is. */
+  readOnly?: boolean;
+}
+
+/**
+ * Calls the HTTP API. Every try has a timeout; a call that can be repeated without harm (GET, read-only, or with an
+ * Idempotency-Key) is tried at most three times when the network fails, when a part of the server is away, or when the
+ * first try of the same Idempotency-Key still runs. Redirects are not followed, so that the credential goes nowhere else.
+ *
+ * @throws Refused for an answer that says no, Unreachable for none or a 502, 503, 504, UsageError for an unusable URL.
+ */
+export class HttpClient {
+  private readonly base: URL;
+
+  constructor(private readonly options: ClientOptions) {
+    this.base = baseUrl(options.url);
+  }
+
+  async call<T>(call: Call): Promise<T> {
+    const attempts = call.method === 'GET' || call.readOnly || call.idempotencyKey ? ATTEMPTS : 1;
+    const request = this.requestOf(call);
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.attempt(call, request);
+      if (!('failure' in outcome)) return outcome.body as T;
+      if (!outcome.again || attempt >= attempts) throw outcome.failure;
+      await delay(outcome.pauseMs ?? FIRST_PAUSE_MS * 4 ** (attempt - 1));
+    }
+  }
+
+  private requestOf(call: Call): { url: URL; init: RequestInit } {
+    const url = new URL(this.base);
+    url.pathname = url.pathname.replace(/\/$/, '') + call.path;
+    for (const [name, value] of Object.entries(call.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    const { credential, userAgent } = this.options;
+    const headers = new Headers({ accept: 'application/json', 'user-agent': userAgent });
+    if (credential !== undefined) headers.set('authorization', `Bearer ${credential}`);
+    const own = { [HEADERS.idempotencyKey]: call.idempotencyKey, ...call.headers };
+    for (const [name, value] of Object.entries(own)) {
+      if (value !== undefined) setHeader(headers, name, value);
+    }
+    const init: RequestInit = { method: call.method, headers, redirect: 'error' };
+    if (call.body === undefined) return { url, init };
+    headers.set('content-type', 'application/json');
+    return { url, init: { ...init, body: JSON.stringify(call.body) } };
+  }
+
+  private async attempt(
+    call: Call,
+    { url, init }: { url: URL; init: RequestInit },
+  ): Promise<{ body: unknown } | { failure: Error; again: boolean; pauseMs?: number | undefined }> {
+    const timeoutMs = call.timeoutMs ?? this.options.timeoutMs;
+    let status: number, text: string, retryAfter: string | null;
+    try {
+      const response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs) });
+      ({ status } = response);
+      retryAfter = response.headers.get('retry-after');
+      text = await response.text();
+    } catch (error) {
+      const message = `${this.base.origin} ${whyNoAnswer(error, timeoutMs)}`;
+      return { failure: new Unreachable(message, undefined, call.idempotencyKey), again: true };
+    }
+    const body = parseJson(text);
+    if (status >= 200 && status < 300 && body !== undefined) return { body };
+    const problem = problemOf(status, body, url);
+    if ([502, 503, 504].includes(status)) {
+      const failure = new Unreachable(problem.title, problem, call.idempotencyKey);
+      return { failure, again: true, pauseMs: pauseOf(retryAfter) };
+    }
+    return { failure: new Refused(problem), again: problem.code === 'IN_PROGRESS', pauseMs: pauseOf(retryAfter) };
+  }
+}
+
+function baseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !['http:', 'https:'].includes(url.protocol)) {
+    throw new UsageError(`"${text}" is no URL of a Keyledger api: write it like http://127.0.0.1:7400`);
+  }
+  if (url.username !== '' || url.password !== '' || url.search !== '') {
+    throw new UsageError('The URL must carry neither credentials nor a query; the key comes from KEYLEDGER_KEY');
+  }
+  return url;
+}
+
+/** A header carries bytes: words of people go as UTF-8, one byte per character of the string that `fetch` wants. */
+function setHeader(headers: Headers, name: string, value: string): void {
+  if (/\p{Cc}/u.test(value)) throw new UsageError(`The value for the header ${name} must be one line of text`);
+  headers.set(name, Buffer.from(value, 'utf8').toString('latin1'));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function problemOf(status: number, body: unknown, url: URL): Partial<Problem> & { status: number; title: string } {
+  if (typeof body === 'object' && body !== null && 'title' in body) return { ...(body as Problem), status };
+  const detail = `It answered ${status} with something that is not Keyledger's: is the URL right?`;
+  return { status, title: `${url.origin} gave an unexpected answer`, detail };
+}
+
+/** What `fetch` throws, by its shape: its own reason hides behind `cause`. */
+interface FetchFailure {
+  name?: string;
+  message?: string;
+  cause?: { code?: string; message?: string };
+}
+
+function whyNoAnswer(error: unknown, timeoutMs: number): string {
+  const { name, message, cause } = error as FetchFailure;
+  if (name === 'TimeoutError') return `did not answer within ${timeoutMs / 1000} s`;
+  if (cause?.code === 'ECONNREFUSED') return 'refuses connections: is the system up? (npm run up)';
+  if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') return 'has a name that cannot be resolved';
+  return `cannot be reached: ${cause?.message ?? message ?? String(error)}`;
+}
+
+/** Seconds of a Retry-After header as milliseconds; its date form is not worth a wait. */
+function pauseOf(retryAfter: string | null): number | undefined {
+  if (retryAfter === null || !/^\d+$/.test(retryAfter)) return undefined;
+  return Math.min(Number(retryAfter) * 1000, LONGEST_PAUSE_MS);
+}

@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { EXIT } from './exit.js';
+import { runCommandLine } from './program.js';
+
+const COMMANDS = [
+  'up',
+  'keyspaces create',
+  'keyspaces list',
+  'keyspaces show',
+  'keyspaces update',
+  'keyspaces archive',
+  'keys issue',
+  'keys import',
+  'keys list',
+  'keys show',
+  'keys update',
+  'keys rotate',
+  'keys suspend',
+  'keys reinstate',
+  'keys revoke',
+  'keys revoke-many',
+  'verify',
+  'system status',
+  'system rebuild',
+  'system backup',
+];
+const ISSUE = 'keys issue --keyspace acme --environment live --name billing --owner app-7'.split(' ');
+
+let folder: string, server: Server, url: string;
+let requests = 0;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'keyledger-cli-'));
+  server = createServer((_, response) => {
+    requests++;
+    response.writeHead(500).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function run(args: readonly string[], env: Record<string, string> = { KEYLEDGER_KEY: 'k' }, stdin = '') {
+  let out = '';
+  let err = '';
+  const code = await runCommandLine(args, {
+    env: { KEYLEDGER_URL: url, ...env },
+    stdin: Readable.from(stdin === '' ? [] : [stdin]),
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+  });
+  return { code, out, err };
+}
+
+describe('the command line', () => {
+  it.each(COMMANDS)('explains %s with an example', async (command) => {
+    const { code, out } = await run([...command.split(' '), '--help']);
+    expect(code).toBe(EXIT.ok);
+    expect(out).toContain(`$ keyledger ${command}`);
+    expect(out).toContain('--json');
+  });
+
+  it('says its version and its exit codes', async () => {
+    expect((await run(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect((await run(['--help'])).out).toContain('Exit codes:');
+  });
+
+  it.each([
+    ['an unknown command', ['nonsense'], 'unknown command'],
+    ['an unknown option', ['keys', 'list', '--nonsense'], '--nonsense'],
+    ['a missing option', ['keys', 'issue', '--keyspace', 'acme'], 'required option'],
+    ['a value out of its list', ['keys', 'list', '--state', 'dead'], 'Allowed choices'],
+    ['a duration that is none', ['keys', 'rotate', 'k', '--grace', 'soon', '--show-secret'], 'PT24H'],
+    ['a secret with nowhere to go', ISSUE, '--secret-file FILE or --show-secret'],
+    ['a rotation with nowhere to go', ['keys', 'rotate', 'k'], '--secret-file FILE or --show-secret'],
+    ['revoking everything without meaning it', ['keys', 'revoke-many', '--owner', 'o', '--reason', 'closed'], '--yes'],
+    ['revoking nothing', ['keys', 'revoke-many', '--reason', 'closed'], 'Name either key ids'],
+    ['changing nothing', ['keys', 'update', 'k'], 'Name what shall change'],
+    ['a file that is not there', ['keys', 'import', '/nonexistent/keys', '--keyspace', 'acme'], 'cannot be read'],
+    ['verifying nothing', ['verify'], 'Standard input is empty'],
+    ['a header of two lines', ['keyspaces', 'create', 'acme', '--reason', 'a\nb'], 'one line'],
+  ])('refuses %s as wrong usage and sends nothing', async (_, args, message) => {
+    const before = requests;
+    const { code, out, err } = await run(args);
+    expect(code).toBe(EXIT.usage);
+    expect(err).toContain(message);
+    expect(out).toBe('');
+    expect(requests).toBe(before);
+  });
+
+  it('refuses to start without a management key', async () => {
+    const before = requests;
+    const { code, err } = await run(['keys', 'list'], {});
+    expect(code).toBe(EXIT.usage);
+    expect(err).toContain('KEYLEDGER_KEY');
+    expect(requests).toBe(before);
+  });
+
+  it('refuses a secret file that exists before it asks for a secret, and leaves no draft behind', async () => {
+    const before = requests;
+    const path = join(folder, 'taken.key');
+    writeFileSync(path, 'x');
+    expect((await run([...ISSUE, '--secret-file', path])).code).toBe(EXIT.usage);
+    expect(requests).toBe(before);
+    expect(readdirSync(folder)).toEqual(['taken.key']);
+  });
+
+  it('leaves no secret file behind when the server refuses', async () => {
+    const { code } = await run([...ISSUE, '--secret-file', join(folder, 'new.key')]);
+    expect(code).toBe(EXIT.refused);
+    expect(readdirSync(folder)).toEqual(['taken.key']);
+  });
+
+  it('names the broken line of a file to import', async () => {
+    const { code, err } = await run(['keys', 'import', '-', '--keyspace', 'acme'], undefined, '{"a":1}\nnonsense\n');
+    expect(code).toBe(EXIT.usage);
+    expect(err).toContain('line 2');
+  });
+
+  it('says that nobody answers, with exit code 3', async () => {
+    const gone = createServer();
+    await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve));
+    const { port } = gone.address() as AddressInfo;
+    await new Promise((resolve) => gone.close(resolve));
+    const nobody = `http://127.0.0.1:${port}`;
+    const { code, err } = await run(['--url', nobody, 'keyspaces', 'update', 'acme', '--name', 'A']);
+    expect(code).toBe(EXIT.unreachable);
+    expect(err).toContain('is the system up?');
+  });
+});

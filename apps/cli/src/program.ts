@@ -1,0 +1,116 @@
+import { Command, CommanderError } from 'commander';
+import { keysCommand } from './commands/keys.js';
+import { keyspacesCommand } from './commands/keyspaces.js';
+import { systemCommand } from './commands/system.js';
+import { verifyCommand } from './commands/verify.js';
+import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
+import { wholeNumber } from './options.js';
+import { json, printable, problemText, type Terminal } from './print.js';
+import type { RunWith } from './run.js';
+import { DEFAULT_URL, Session, type GlobalOptions } from './session.js';
+import { upCommand } from './up/index.js';
+import { VERSION } from './version.js';
+
+/**
+ * Runs one command line and gives the exit code. Answers go to standard output, everything else to standard error.
+ * Throws nothing: whatever goes wrong becomes a message and a code.
+ */
+export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
+  let code: number = EXIT.ok;
+  const runWith: RunWith =
+    (run) =>
+    async (...given) => {
+      const command = given.at(-1) as Command;
+      const session = new Session(terminal, command);
+      code = (await run(session, command.args as never, command.opts<never>())) ?? EXIT.ok;
+    };
+  const program = programWith(runWith, terminal);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return code;
+  } catch (error) {
+    return report(error, program.opts<GlobalOptions>(), terminal);
+  }
+}
+
+function programWith(runWith: RunWith, terminal: Terminal): Command {
+  const program = new Command('keyledger')
+    .description('Governs API keys: issues, verifies, rotates and revokes them, and runs the whole system.')
+    .version(VERSION, '--version', 'show the version')
+    .option('--url <url>', `where the api answers (default: KEYLEDGER_URL, else ${DEFAULT_URL})`)
+    .option('--key-file <file>', 'read the management key from this file (default: the variable KEYLEDGER_KEY)')
+    .option('--json', 'answer with the JSON of the API')
+    .option('--timeout <seconds>', 'wait at most so long for each try', wholeNumber(1, 3600), 10)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => void terminal.stdout.write(text),
+      writeErr: (text) => void terminal.stderr.write(text),
+      getOutHelpWidth: () => terminal.stdout.columns ?? 100,
+      getErrHelpWidth: () => terminal.stderr.columns ?? 100,
+    })
+    .showHelpAfterError('(add --help for help)')
+    .exitOverride()
+    .addHelpText('after', EPILOGUE);
+  for (const command of [
+    keyspacesCommand(runWith),
+    keysCommand(runWith),
+    verifyCommand(runWith),
+    systemCommand(runWith),
+    upCommand(runWith),
+  ]) {
+    program.addCommand(inheriting(command, program));
+  }
+  return program;
+}
+
+/** Commands made apart from the program know nothing of its settings until they are copied. */
+function inheriting(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const child of command.commands) inheriting(child, command);
+  return command;
+}
+
+function report(error: unknown, options: GlobalOptions, terminal: Terminal): ExitCode {
+  const say = (text: string): void => void terminal.stderr.write(text);
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof UsageError) {
+    say(`keyledger: ${printable(error.message)}\n`);
+    return EXIT.usage;
+  }
+  if (error instanceof Refused || error instanceof Unreachable) {
+    const { problem } = error;
+    if (options.json && problem) say(json(problem));
+    else say(`keyledger: ${problem ? problemText(problem) : `${printable(error.message)}\n`}`);
+  }
+  if (error instanceof Refused) return EXIT.refused;
+  if (error instanceof Unreachable) {
+    if (error.idempotencyKey !== undefined) say(maybeDone(error.idempotencyKey));
+    return EXIT.unreachable;
+  }
+  say(`keyledger: ${printable(error instanceof Error ? error.message : String(error))}\n`);
+  return EXIT.refused;
+}
+
+function maybeDone(idempotencyKey: string): string {
+  return `It may have been done all the same. The same command with --idempotency-key ${idempotencyKey} does not do it twice.\n`;
+}
+
+const EPILOGUE = `
+Environment:
+  KEYLEDGER_URL   where the api answers
+  KEYLEDGER_KEY   the management key; there is no option for it, since options show in the list of processes
+
+Exit codes:
+  ${EXIT.ok}  done
+  ${EXIT.refused}  the server refused or failed; standard error says why and what would be right
+  ${EXIT.usage}  the command line is wrong; nothing was sent
+  ${EXIT.unreachable}  the server cannot be reached, or cannot answer now (503)
+  ${EXIT.notValid}  verify: the key is not valid for what was asked
+
+Examples:
+  $ keyledger up
+  $ keyledger keyspaces create acme --name "Acme payments"
+  $ keyledger keys issue --keyspace acme --environment live --name billing --owner app-7 --scopes payments:read \\
+      --secret-file billing.key
+  $ keyledger verify --secret-file billing.key --scopes payments:read
+  $ keyledger keys list --keyspace acme --state active --json`;

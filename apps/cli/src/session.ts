@@ -1,0 +1,144 @@
+import { randomUUID } from 'node:crypto';
+import { HEADERS } from '@keyledger/contracts';
+import type { Command } from 'commander';
+import { UsageError } from './exit.js';
+import { HttpClient, type Call } from './http-client.js';
+import { json, type Terminal } from './print.js';
+import { readSecretFile, SecretFile } from './secret-file.js';
+import { VERSION } from './version.js';
+
+export const DEFAULT_URL = 'http://127.0.0.1:7400';
+
+/** Options that stand on the program itself and hold for every command. */
+export interface GlobalOptions {
+  url?: string;
+  keyFile?: string;
+  json?: boolean;
+  timeout: number;
+}
+
+/** Options of every command that changes something. */
+export interface ChangeOptions {
+  reason?: string;
+  onBehalfOf?: string;
+  idempotencyKey?: string;
+}
+
+/** How a change is sent. */
+export interface ChangeMode {
+  /** Only if the resource still has this revision. */
+  ifMatch?: number;
+  /** A POST that knows no Idempotency-Key: sent once. */
+  once?: boolean;
+  timeoutMs?: number;
+}
+
+/** Options of the commands whose answer holds a secret. */
+export interface SecretOptions {
+  secretFile?: string;
+  showSecret?: boolean;
+}
+
+/** One run of a command: its options, its way to the server and its way to the person or program that called it. */
+export class Session {
+  readonly options: GlobalOptions;
+
+  constructor(
+    readonly terminal: Terminal,
+    command: Command,
+  ) {
+    this.options = command.optsWithGlobals<GlobalOptions>();
+  }
+
+  /** A call with the credential of KEYLEDGER_KEY or `--key-file`. @throws UsageError without one, before it sends. */
+  async call<T>(call: Call): Promise<T> {
+    return this.client(await this.credential()).call<T>(call);
+  }
+
+  /** A change: repeatable under its Idempotency-Key, with who wants it and why. */
+  async change<T>(
+    method: 'POST' | 'PATCH',
+    path: string,
+    body: unknown,
+    options: ChangeOptions & ChangeMode,
+  ): Promise<T> {
+    const { ifMatch, once, timeoutMs } = options;
+    const headers = {
+      [HEADERS.reason]: options.reason,
+      [HEADERS.onBehalfOf]: options.onBehalfOf,
+      'if-match': ifMatch === undefined ? undefined : `"${ifMatch}"`,
+    };
+    const idempotencyKey = method === 'POST' && !once ? (options.idempotencyKey ?? randomUUID()) : undefined;
+    return this.call<T>({ method, path, body, headers, idempotencyKey, timeoutMs });
+  }
+
+  /**
+   * A change whose answer holds a new secret under `key`. The answer comes back without it; the secret goes to the file
+   * or to standard output as the options say, and nowhere without them.
+   */
+  async changeWithSecret<T extends { key?: string }>(
+    path: string,
+    body: unknown,
+    options: ChangeOptions & SecretOptions,
+  ): Promise<T> {
+    const { secretFile, showSecret } = options;
+    if (secretFile === undefined && !showSecret) {
+      throw new UsageError(
+        'The answer will hold a secret, this once: say where it goes, --secret-file FILE or --show-secret',
+      );
+    }
+    await this.credential();
+    const idempotencyKey = options.idempotencyKey ?? randomUUID();
+    const file = secretFile === undefined ? undefined : await SecretFile.reserve(secretFile);
+    let answer: T;
+    try {
+      answer = await this.change<T>('POST', path, body, { ...options, idempotencyKey });
+    } catch (error) {
+      await file?.discard();
+      throw error;
+    }
+    const { key, ...rest } = answer;
+    if (key === undefined) {
+      await file?.discard();
+      this.note('The secret of this receipt was given out before and is not given again.');
+    } else if (file) {
+      await this.save(file, key, idempotencyKey);
+    }
+    return (showSecret ? answer : rest) as T;
+  }
+
+  private async save(file: SecretFile, key: string, idempotencyKey: string): Promise<void> {
+    try {
+      await file.write(key);
+    } catch (error) {
+      this.note(`Within ten minutes the same command with --idempotency-key ${idempotencyKey} gives the secret again.`);
+      throw error;
+    }
+    this.note(`The secret is in ${file.path}; it is not shown again.`);
+  }
+
+  /** The answer as it came for `--json`, else as text. */
+  show(answer: unknown, text: () => string): void {
+    this.terminal.stdout.write(this.options.json ? json(answer) : text());
+  }
+
+  /** A line for the person beside the answer. */
+  note(text: string): void {
+    this.terminal.stderr.write(`${text}\n`);
+  }
+
+  private client(credential: string): HttpClient {
+    const { timeout } = this.options;
+    const url = this.options.url ?? (this.terminal.env.KEYLEDGER_URL || DEFAULT_URL);
+    return new HttpClient({ url, credential, timeoutMs: timeout * 1000, userAgent: `keyledger-cli/${VERSION}` });
+  }
+
+  private async credential(): Promise<string> {
+    if (this.options.keyFile !== undefined) return readSecretFile(this.options.keyFile);
+    const credential = this.terminal.env.KEYLEDGER_KEY?.trim();
+    if (!credential) {
+      throw new UsageError('No management key: set KEYLEDGER_KEY, or name a file that holds it with --key-file');
+    }
+    return credential;
+  }
+}

@@ -1,0 +1,2 @@
+/** The system cannot be started as things are; the message says what to change. Nothing is left running. */
+export class UpRefused extends Error {}

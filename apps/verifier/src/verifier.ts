@@ -1,0 +1,64 @@
+import {
+  bootstrapHttp,
+  FailedCredentials,
+  KeyDigests,
+  Metrics,
+  SETTINGS,
+  systemClock,
+  type Config,
+  type Logger,
+} from '@keyledger/platform';
+import { connectRedis, ReadModel } from '@keyledger/read-model';
+import { Credentials, registerVerifyRoutes, Verification } from '@keyledger/verification';
+import { VerifierModule } from './verifier.module.js';
+
+const { redisUrl, host, verifierPort, peppers, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
+export const VERIFIER_SETTINGS = {
+  redisUrl,
+  host,
+  verifierPort,
+  peppers,
+  trustedProxies,
+  logLevel,
+  maxStalenessSeconds,
+};
+
+/**
+ * Runs a verifier: Redis and the judge, no event store and no bus, so that it stays up when they are down, and as many
+ * of it as the traffic needs. Resolves, once it listens, to what stops it.
+ */
+export async function startVerifier(
+  config: Config<typeof VERIFIER_SETTINGS>,
+  logger: Logger,
+): Promise<() => Promise<void>> {
+  const metrics = new Metrics('verifier');
+  const redis = connectRedis(config.redisUrl);
+  const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
+  const digests = new KeyDigests(config.peppers);
+  const parts = {
+    verification: new Verification(readModel, digests, systemClock, metrics),
+    credentials: new Credentials(readModel, digests, systemClock),
+    failed: new FailedCredentials(logger, metrics),
+  };
+  const readiness = {
+    readModel: () => {
+      const { fresh, reason } = readModel.view();
+      if (!fresh) throw new Error(`the read model is ${reason ?? 'not known to be current'}`);
+    },
+  };
+  await readModel.start();
+  const http = await bootstrapHttp(VerifierModule.of(readiness), {
+    name: 'verifier',
+    host: config.host,
+    port: config.verifierPort,
+    trustedProxies: config.trustedProxies,
+    logger,
+    metrics,
+    hotRoutes: (fastify) => registerVerifyRoutes(fastify, parts),
+  });
+  return async () => {
+    await http.close();
+    readModel.stop();
+    redis.disconnect();
+  };
+}

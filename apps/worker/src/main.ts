@@ -1,0 +1,10 @@
+import { createLogger, loadConfig, runProcess } from '@keyledger/platform';
+import { startWorker, WORKER_SETTINGS } from './worker.js';
+
+const logger = createLogger('worker');
+
+await runProcess(logger, async () => {
+  const config = loadConfig(WORKER_SETTINGS);
+  logger.level = config.logLevel;
+  return startWorker(config, logger);
+});

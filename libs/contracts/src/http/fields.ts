@@ -1,0 +1,192 @@
+import { Transform } from 'class-transformer';
+import { ValidateBy, ValidateIf } from 'class-validator';
+import { durationSeconds, parseInstant } from '../time.js';
+
+/** Bounds of what callers may write, so that no event grows without one. */
+export const LIMITS = {
+  name: 200,
+  ownerId: 200,
+  externalId: 200,
+  comment: 1024,
+  reason: 200,
+  justification: 1024,
+  scopes: 100,
+  scopeLength: 128,
+  environments: 20,
+  restrictions: 100,
+  metadataEntries: 50,
+  metadataKey: 64,
+  metadataValue: 1024,
+  path: 1024,
+  bulk: 1000,
+  page: 1000,
+} as const;
+
+/** May be left out. Unlike class-validator's `IsOptional` it does not let `null` pass for a value. */
+export const Optional = (): PropertyDecorator => ValidateIf((_object, value) => value !== undefined);
+
+/** May be left out, or be `null` where `null` has a meaning of its own. */
+export const OptionalOrNull = (): PropertyDecorator =>
+  ValidateIf((_object, value) => value !== undefined && value !== null);
+
+/** What a check means as JSON Schema, for the OpenAPI document. */
+export type SchemaFacet = Readonly<Record<string, unknown>>;
+
+const facets = new WeakMap<object, Record<string, SchemaFacet>>();
+
+/** The facets of a class's fields, its parents' included. */
+export function facetsOf(type: { prototype: object }): Record<string, SchemaFacet> {
+  const found: Record<string, SchemaFacet> = {};
+  for (let owner: object | null = type.prototype; owner; owner = Object.getPrototypeOf(owner) as object | null) {
+    Object.assign(found, { ...facets.get(owner), ...found });
+  }
+  return found;
+}
+
+/** One check with its own words: what is wrong, and what would be right (`context.fix` of the validation error). */
+function check(
+  name: string,
+  right: (value: unknown) => boolean,
+  message: string,
+  fix: string,
+  facet: SchemaFacet,
+): PropertyDecorator {
+  const validate = ValidateBy({ name, validator: { validate: right } }, { message, context: { fix } });
+  return (target, property) => {
+    facets.set(target, { ...facets.get(target), [String(property)]: facet });
+    validate(target, property);
+  };
+}
+
+function both(...decorators: PropertyDecorator[]): PropertyDecorator {
+  return (target, property) => decorators.forEach((decorate) => decorate(target, property));
+}
+
+// No control characters, and no lone half of a surrogate pair, which would not survive UTF-8.
+const TEXT = /^[^\p{Cc}\p{Cs}]+$/u;
+
+/** One line of 1 to `max` characters that begins and ends with a visible one. */
+export const Line = (max: number): PropertyDecorator =>
+  check(
+    'line',
+    (value) => typeof value === 'string' && value.length <= max && TEXT.test(value) && value.trim() === value,
+    `is not a line of text of 1 to ${max} characters`,
+    `a string of 1 to ${max} characters without line breaks and without spaces around it`,
+    { minLength: 1, maxLength: max },
+  );
+
+const PARAGRAPH = /^(?:[^\p{Cc}\p{Cs}]|[\n\t])+$/u;
+
+/** 1 to `max` characters, of which the only control characters are line feeds and tabs. */
+export const Paragraph = (max: number): PropertyDecorator =>
+  check(
+    'paragraph',
+    (value) => typeof value === 'string' && value.length <= max && PARAGRAPH.test(value),
+    `is not a text of 1 to ${max} characters`,
+    `a string of 1 to ${max} characters without control characters`,
+    { minLength: 1, maxLength: max },
+  );
+
+/** A list of at most `max` lines of at most `length` characters. */
+export const Lines = (max: number, length: number): PropertyDecorator =>
+  check(
+    'lines',
+    (value) =>
+      Array.isArray(value) &&
+      value.length <= max &&
+      value.every((item) => typeof item === 'string' && item.length <= length && TEXT.test(item)),
+    `is not a list of at most ${max} strings of 1 to ${length} characters`,
+    `an array of at most ${max} strings of 1 to ${length} characters`,
+    { maxItems: max, items: { type: 'string', minLength: 1, maxLength: length } },
+  );
+
+/** An ISO-8601 duration without years and months. */
+export const IsDuration = (): PropertyDecorator =>
+  check(
+    'duration',
+    (value) => typeof value === 'string' && durationSeconds(value) !== undefined,
+    'is not a usable duration',
+    'an ISO-8601 duration of weeks, days, hours, minutes or seconds, e.g. "P90D" or "PT24H"',
+    { format: 'duration' },
+  );
+
+/** An ISO-8601 instant with its zone; what arrives is its one stored form. */
+export const IsInstant = (): PropertyDecorator =>
+  both(
+    Transform(({ value }: { value: unknown }) => (typeof value === 'string' ? (parseInstant(value) ?? value) : value)),
+    check(
+      'instant',
+      (value) => typeof value === 'string' && parseInstant(value) !== undefined,
+      'is not an instant',
+      'an ISO-8601 date and time with its zone, e.g. "2030-01-31T12:00:00Z"',
+      { format: 'date-time' },
+    ),
+  );
+
+/** Names that JavaScript objects would take for something else. */
+const UNSAFE_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
+
+function isMetadata(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const entries = Object.entries(value);
+  return (
+    entries.length <= LIMITS.metadataEntries &&
+    entries.every(
+      ([name, text]) =>
+        !UNSAFE_NAMES.has(name) &&
+        name.length <= LIMITS.metadataKey &&
+        TEXT.test(name) &&
+        typeof text === 'string' &&
+        text.length <= LIMITS.metadataValue &&
+        !/\p{Cs}|\0/u.test(text),
+    )
+  );
+}
+
+/** Free text by name. Taken from the body as it was written: class-transformer would drop some names in silence. */
+export const IsMetadata = (): PropertyDecorator =>
+  both(
+    Transform(({ obj, key }: { obj: Record<string, unknown>; key: string }) => obj[key]),
+    check(
+      'metadata',
+      isMetadata,
+      'is not an object of at most ' +
+        `${LIMITS.metadataEntries} strings, with names of 1 to ${LIMITS.metadataKey} and values of at most ${LIMITS.metadataValue} characters`,
+      'e.g. {"team": "payments"}; numbers and booleans as strings, nothing nested',
+      {
+        maxProperties: LIMITS.metadataEntries,
+        propertyNames: { minLength: 1, maxLength: LIMITS.metadataKey },
+        additionalProperties: { type: 'string', maxLength: LIMITS.metadataValue },
+      },
+    ),
+  );
+
+const HEX = /^[0-9a-fA-F]{64}$/;
+const BASE64 = /^[A-Za-z0-9+/_-]{43}=?$/;
+
+/** A SHA-256 as hex (64 characters) or as base64 or base64url of its 32 bytes; what arrives is base64url. */
+export const IsSha256 = (): PropertyDecorator =>
+  both(
+    Transform(({ value }: { value: unknown }) => canonicalSha256(value) ?? value),
+    check(
+      'sha256',
+      (value) => canonicalSha256(value) !== undefined,
+      'is not a SHA-256',
+      'the SHA-256 of the whole key as 64 hex digits, or as base64 or base64url of its 32 bytes',
+      { pattern: '^([0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?)$' },
+    ),
+  );
+
+function canonicalSha256(value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined;
+  const base64 = HEX.test(value) ? base64OfHex(value) : BASE64.test(value) ? value : undefined;
+  if (base64 === undefined) return undefined;
+  const text = base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=$/, '');
+  // 43 characters carry 258 bits; one that sets the last two names the same bytes twice and is refused.
+  return 'AEIMQUYcgkosw048'.includes(text.charAt(42)) ? text : undefined;
+}
+
+function base64OfHex(hex: string): string {
+  const bytes = hex.match(/../g)?.map((pair) => String.fromCharCode(parseInt(pair, 16))) ?? [];
+  return btoa(bytes.join(''));
+}

@@ -1,0 +1,13 @@
+/**
+ * Bodies and queries of the management API: what callers may write, with the checks that say what is wrong and what
+ * would be right, and what they get back. Apart from the rest of contracts because classes with decorators bring
+ * class-validator and @nestjs/swagger with them, which only the api can use.
+ */
+export * from './fields.js';
+export * from './page.dto.js';
+export * from './problem.dto.js';
+export * from './keyspaces.dto.js';
+export * from './keys.dto.js';
+export * from './key-views.dto.js';
+export * from './bulk.dto.js';
+export * from './system.dto.js';

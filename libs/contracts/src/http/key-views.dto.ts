@@ -1,0 +1,128 @@
+import { ApiProperty } from '@nestjs/swagger';
+import { KEY_KINDS, KEY_STATES, OWNER_TYPES, REVOCATION_REASONS } from '../words.js';
+import type { KeyKind, KeyStateName, OwnerType, RevocationReason } from '../words.js';
+
+export class OwnerView {
+  /** @example 'app_checkout' */
+  id: string;
+  @ApiProperty({ enum: OWNER_TYPES })
+  type: OwnerType;
+}
+
+export class RestrictionsView {
+  addresses?: string[];
+  origins?: string[];
+}
+
+/** One generation of a key. The secret itself was shown once and is not kept. */
+export class SecretView {
+  /** @example '4f9kQ2LmZ7aB' */
+  secretId: string;
+  /** @example 'acme_live_4f9kQ2LmZ7aB_…x9Zq' */
+  mask: string;
+  createdAt: string;
+  /** Set once the secret has been rotated out: it works until then. */
+  graceEndsAt?: string;
+}
+
+export class SuspensionView {
+  reason: string;
+  comment?: string;
+  suspendedAt: string;
+}
+
+export class RevocationView {
+  @ApiProperty({ enum: REVOCATION_REASONS })
+  reason: RevocationReason;
+  comment?: string;
+  requestedAt: string;
+  revokedAt: string;
+}
+
+export class KeyView {
+  /** Names the key for good, whatever becomes of its secrets. */
+  keyId: string;
+  /** @example 'acme' */
+  keyspaceId: string;
+  /** @example 'live' */
+  environment: string;
+  @ApiProperty({ enum: KEY_KINDS })
+  kind: KeyKind;
+  /** @example 'Checkout backend' */
+  name: string;
+  owner: OwnerView;
+  /** @example ['payments:read'] */
+  scopes: string[];
+  restrictions: RestrictionsView;
+  metadata: Record<string, string>;
+  @ApiProperty({ enum: KEY_STATES })
+  state: KeyStateName;
+  /** The current secret, then the previous one while it is in its grace. */
+  secrets: SecretView[];
+  createdAt: string;
+  notBefore?: string;
+  /** Null: never. */
+  @ApiProperty({ type: String, nullable: true, format: 'date-time' })
+  expiresAt: string | null;
+  justification?: string;
+  /** The id that an imported key had where it came from. */
+  externalId?: string;
+  suspension?: SuspensionView;
+  revocation?: RevocationView;
+  /** Revision of the key, as in the ETag. */
+  revision: number;
+}
+
+export class KeyList {
+  items: KeyView[];
+  /** Where the next page begins; absent on the last. */
+  nextCursor?: string;
+}
+
+export class ChangedKey extends KeyView {
+  /** Whether verifiers see the change already; if not, they will within moments. */
+  effective: boolean;
+}
+
+export class IssuedKey extends ChangedKey {
+  /** @example '4f9kQ2LmZ7aB' */
+  secretId: string;
+  /** @example 'acme_live_4f9kQ2LmZ7aB_…x9Zq' */
+  mask: string;
+  /**
+   * The whole key, this once. Absent where a repeated Idempotency-Key asks for it later than ten minutes after.
+   * @example 'acme_live_4f9kQ2LmZ7aB_<49 characters>'
+   */
+  key?: string;
+}
+
+export class PreviousSecretView {
+  secretId: string;
+  /** Until then it works beside the new one. */
+  graceEndsAt: string;
+}
+
+export class RotatedKey {
+  keyId: string;
+  /** The new secret. */
+  secretId: string;
+  /** The whole new key, this once. Absent where a repeated Idempotency-Key asks for it later than ten minutes after. */
+  key?: string;
+  mask: string;
+  previous: PreviousSecretView;
+  /** A rotation does not change it. Null: never. */
+  @ApiProperty({ type: String, nullable: true, format: 'date-time' })
+  expiresAt: string | null;
+  revision: number;
+  effective: boolean;
+}
+
+export class RevokedKey {
+  keyId: string;
+  @ApiProperty({ enum: ['revoked'] })
+  state: 'revoked';
+  requestedAt: string;
+  revision: number;
+  /** Whether verifiers refuse the key already; if not, they will within moments. */
+  effective: boolean;
+}

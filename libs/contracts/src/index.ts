@@ -1,0 +1,17 @@
+/**
+ * Every name and shape that leaves a process, written once: events and their metadata, HTTP bodies and problem codes,
+ * verdicts, management scopes, names of streams, headers and Redis keys. Nothing here does I/O and nothing here imports
+ * another of our libraries, so the browser console may use it too.
+ */
+export * from './time.js';
+export * from './words.js';
+export * from './refusals.js';
+export * from './scopes.js';
+export * from './names.js';
+export * from './redis-names.js';
+export * from './embedded-store.js';
+export * from './verify.js';
+export * from './events/metadata.js';
+export * from './events/key.events.js';
+export * from './events/keyspace.events.js';
+export * from './events/catalog.js';

@@ -1,0 +1,13 @@
+/**
+ * What Keyledger knows about keys, as pure functions: `decide` turns a command and a state into events or a refusal,
+ * `evolve` folds events into a state, `judge` says whether a presented key is good at an instant. No I/O, no clock, no
+ * randomness: time, ids and random bytes come in from outside, so a replay gives the same answers as the day itself.
+ */
+export * from './decider.js';
+export * from './key-format.js';
+export * from './key.state.js';
+export * from './key.decider.js';
+export * from './keyspace.decider.js';
+export * from './network.js';
+export * from './scope.js';
+export * from './judge.js';

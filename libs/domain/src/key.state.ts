@@ -1,0 +1,168 @@
+import type {
+  Instant,
+  KeyEvent,
+  KeyKind,
+  KeyMetadata,
+  KeyStateName,
+  KeyTerms,
+  Owner,
+  Restrictions,
+  RevocationReason,
+  SecretRecord,
+} from '@keyledger/contracts';
+
+/** A secret that may still be good: the current one, or the one before it in its grace. */
+export interface UsableSecret extends SecretRecord {
+  createdAt: Instant;
+  /** Set once the secret has been rotated out: good until then. */
+  graceEndsAt?: Instant;
+}
+
+/** A secret that is over, remembered so that whoever presents it hears `EXPIRED`. */
+export interface RetiredSecret {
+  secretId: string;
+  hash: string;
+  imported?: true;
+  endedAt: Instant;
+}
+
+/** How many retired secrets a key remembers; older ones are unknown. */
+export const RETIRED_SECRETS_KEPT = 5;
+
+/** A key as its events make it. What Redis holds is this and the stream revision, nothing else. */
+export interface KeyState {
+  keyId: string;
+  keyspaceId: string;
+  environment: string;
+  kind: KeyKind;
+  name: string;
+  owner: Owner;
+  scopes: string[];
+  restrictions: Restrictions;
+  metadata: KeyMetadata;
+  status: 'active' | 'suspended' | 'revoked';
+  /** Newest first, one or two. */
+  secrets: UsableSecret[];
+  /** Newest first. */
+  retired: RetiredSecret[];
+  createdAt: Instant;
+  notBefore?: Instant;
+  expiresAt?: Instant;
+  justification?: string;
+  externalId?: string;
+  suspension?: { reason: string; comment?: string; suspendedAt: Instant };
+  revocation?: { reason: RevocationReason; comment?: string; requestedAt: Instant; revokedAt: Instant };
+}
+
+/** The state of a key at an instant, as people see it. */
+export function stateAt(key: KeyState, now: Instant): KeyStateName {
+  if (key.status !== 'active') return key.status;
+  if (key.notBefore !== undefined && now < key.notBefore) return 'pending';
+  if (key.expiresAt !== undefined && now >= key.expiresAt) return 'expired';
+  return 'active';
+}
+
+/** Until when a usable secret works: its grace, never past the key's own expiry; `undefined` is for ever. */
+export function secretEndsAt(key: KeyState, secret: UsableSecret): Instant | undefined {
+  const { graceEndsAt } = secret;
+  if (graceEndsAt === undefined) return key.expiresAt;
+  return key.expiresAt !== undefined && key.expiresAt < graceEndsAt ? key.expiresAt : graceEndsAt;
+}
+
+/** Folds one event. The first must be KeyIssued or KeyImported; one that follows nothing is a broken stream. */
+export function evolveKey(state: KeyState | undefined, event: KeyEvent): KeyState {
+  if (event.type === 'KeyIssued') return begin(event.data);
+  if (event.type === 'KeyImported') {
+    const { externalId } = event.data;
+    const key = begin(event.data);
+    return externalId === undefined ? key : { ...key, externalId };
+  }
+  if (!state) throw new RangeError(`${event.type} stands before the key was issued or imported`);
+  return advance(state, event);
+}
+
+type LaterKeyEvent = Exclude<KeyEvent, { type: 'KeyIssued' | 'KeyImported' }>;
+
+function advance(state: KeyState, event: LaterKeyEvent): KeyState {
+  switch (event.type) {
+    case 'KeyRotated':
+      return rotate(state, event.data);
+    case 'KeyRevoked': {
+      const { keyId: _, ...revocation } = event.data;
+      return { ...state, status: 'revoked', revocation };
+    }
+    case 'KeySuspended': {
+      const { keyId: _, ...suspension } = event.data;
+      return { ...state, status: 'suspended', suspension };
+    }
+    case 'KeyReinstated': {
+      const { suspension: _, ...rest } = state;
+      return { ...rest, status: 'active' };
+    }
+    case 'KeyDetailsChanged':
+      return change(state, event.data.changes);
+  }
+}
+
+function begin(terms: KeyTerms): KeyState {
+  const { secret, keyId, keyspaceId, environment, kind, name, owner, scopes, restrictions, metadata } = terms;
+  const { createdAt, notBefore, expiresAt, justification } = terms;
+  return {
+    keyId,
+    keyspaceId,
+    environment,
+    kind,
+    name,
+    owner,
+    scopes,
+    restrictions,
+    metadata,
+    status: 'active',
+    secrets: [{ ...secret, createdAt }],
+    retired: [],
+    createdAt,
+    ...(notBefore !== undefined && { notBefore }),
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(justification !== undefined && { justification }),
+  };
+}
+
+function rotate(state: KeyState, data: Extract<KeyEvent, { type: 'KeyRotated' }>['data']): KeyState {
+  const previous = state.secrets
+    .filter((secret) => secret.secretId === data.previousSecretId)
+    .map((secret) => ({ ...secret, graceEndsAt: data.graceEndsAt }));
+  const ended = state.secrets
+    .filter((secret) => secret.secretId !== data.previousSecretId)
+    .map(({ secretId, hash, imported, graceEndsAt }) => ({
+      secretId,
+      hash,
+      ...(imported && { imported }),
+      endedAt: graceEndsAt !== undefined && graceEndsAt < data.rotatedAt ? graceEndsAt : data.rotatedAt,
+    }));
+  return {
+    ...state,
+    secrets: [{ ...data.secret, createdAt: data.rotatedAt }, ...previous],
+    retired: [...ended, ...state.retired].slice(0, RETIRED_SECRETS_KEPT),
+  };
+}
+
+function change(
+  state: KeyState,
+  changes: Extract<KeyEvent, { type: 'KeyDetailsChanged' }>['data']['changes'],
+): KeyState {
+  return {
+    ...state,
+    ...(changes.name?.after !== undefined && { name: changes.name.after }),
+    ...(changes.metadata?.after && { metadata: changes.metadata.after }),
+    ...(changes.owner?.after && { owner: changes.owner.after }),
+    ...(changes.restrictions?.after && { restrictions: changes.restrictions.after }),
+    ...(changes.expiresAt?.after !== undefined && expireAt(state, changes.expiresAt.after)),
+  };
+}
+
+/** No grace outlives the key, so what is shown of a secret is what holds. */
+function expireAt({ secrets }: KeyState, expiresAt: Instant): Pick<KeyState, 'expiresAt' | 'secrets'> {
+  const cut = (secret: UsableSecret) =>
+    secret.graceEndsAt !== undefined && expiresAt < secret.graceEndsAt ? { ...secret, graceEndsAt: expiresAt } : secret;
+  return { expiresAt, secrets: secrets.map(cut) };
+}

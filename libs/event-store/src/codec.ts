@@ -1,0 +1,107 @@
+import {
+  EVENT_CATALOG,
+  instantOf,
+  isEventType,
+  upcast,
+  type EventMetadata,
+  type EventType,
+  type LedgerEvent,
+  type RecordedEvent,
+} from '@keyledger/contracts';
+import { jsonEvent, type EventData, type JSONType, type ResolvedEvent } from '@kurrent/kurrentdb-client';
+import { CorruptEvent, EventStoreRefused } from './errors.js';
+
+/** An event to append. */
+export interface NewEvent<E extends LedgerEvent = LedgerEvent> {
+  /** A UUID that names this very event: the same on every repetition of its append. */
+  id: string;
+  type: E['type'];
+  data: E['data'];
+  metadata: EventMetadata;
+}
+
+/** What one append may hold, as JSON. Below what every server takes, and far above what an event of ours needs. */
+export const MAX_APPEND_BYTES = 1_000_000;
+
+/**
+ * What the client stores: JSON with our metadata beside it.
+ * @throws EventStoreRefused for what no append could store: the client would lose the call, or the process, over it
+ */
+export function encode(events: readonly NewEvent[]): EventData[] {
+  let bytes = 0;
+  for (const { type, data, metadata } of events) {
+    try {
+      bytes += Buffer.byteLength(JSON.stringify(data)) + Buffer.byteLength(JSON.stringify(metadata));
+    } catch (error) {
+      throw new EventStoreRefused(`a ${type} cannot be stored as JSON: ${(error as Error).message}`, 'invalid');
+    }
+  }
+  if (bytes > MAX_APPEND_BYTES) {
+    const problem = `the events take ${bytes} bytes; an append holds at most ${MAX_APPEND_BYTES}`;
+    throw new EventStoreRefused(problem, 'too-large');
+  }
+  return events.map(({ id, type, data, metadata }) => {
+    return jsonEvent({ id, type, data: data as unknown as JSONType, metadata });
+  });
+}
+
+/** What a read gives about one place in the log: an event, or a link to one. */
+type Resolved = Pick<ResolvedEvent, 'event' | 'link' | 'commitPosition'>;
+
+/**
+ * An event of ours in its newest shape; `undefined` for what is none of ours: the store's own events, and links.
+ * @throws CorruptEvent for what stands in a stream of ours and cannot be read
+ */
+export function decode(resolved: Resolved): RecordedEvent | undefined {
+  const { event: recorded, link } = resolved;
+  if (link || !recorded || recorded.type.startsWith('$') || recorded.streamId.startsWith('$')) return undefined;
+  const { streamId, type, isJson, data, metadata } = recorded;
+  const revision = Number(recorded.revision);
+  const corrupt = (problem: string): CorruptEvent => new CorruptEvent(streamId, revision, type, problem);
+  if (!isEventType(type)) throw corrupt('its type is not in the catalog of this build');
+  if (!streamId.startsWith(`${EVENT_CATALOG[type].stream}-`)) throw corrupt('it belongs into another kind of stream');
+  if (!isJson || !isObject(data)) throw corrupt('its data are no JSON object');
+  if (!isMetadata(metadata)) throw corrupt('its metadata lack what every event of ours has');
+  return {
+    id: recorded.id,
+    stream: streamId,
+    revision,
+    position: positionOf(resolved),
+    recordedAt: instantOf(recorded.created.getTime()),
+    event: { type, data: newest(type, metadata.schemaVersion, data, corrupt) } as LedgerEvent,
+    metadata,
+  };
+}
+
+/** Where in the whole log it stands. */
+export function positionOf({ commitPosition, event, link }: Resolved): bigint {
+  return commitPosition ?? (link ?? event)?.position?.commit ?? 0n;
+}
+
+function newest(
+  type: EventType,
+  schemaVersion: number,
+  data: Record<string, unknown>,
+  corrupt: (problem: string) => CorruptEvent,
+): Record<string, unknown> {
+  try {
+    return upcast(type, schemaVersion, data);
+  } catch (error) {
+    throw corrupt((error as Error).message);
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
+
+function isMetadata(value: unknown): value is EventMetadata {
+  return (
+    isObject(value) &&
+    typeof value['schemaVersion'] === 'number' &&
+    isObject(value['actor']) &&
+    ['commandId', 'reason', 'requestId', '$correlationId', '$causationId'].every(
+      (name) => typeof value[name] === 'string',
+    )
+  );
+}

@@ -1,0 +1,164 @@
+import {
+  EVENT_CATALOG,
+  refusal,
+  type CommandContext,
+  type EventMetadata,
+  type LedgerEvent,
+  type RecordedEvent,
+  type Refusal,
+} from '@keyledger/contracts';
+import { fold, type Decider } from '@keyledger/domain';
+import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { NewEvent } from './codec.js';
+import { RevisionConflict } from './errors.js';
+import type { EventStore } from './event-store.js';
+
+/** What became of a command. */
+export type Outcome<S, E> =
+  | {
+      accepted: true;
+      /** What the command caused; none if everything was already so. */
+      events: E[];
+      /** State right after those events; of a replayed command the state as it is now, like `revision` and `position`. */
+      state: S;
+      /** Of the stream; -1: there is none. */
+      revision: number;
+      /** Of the stream's newest event in the log; `undefined`: there is none. */
+      position: bigint | undefined;
+      /** The command had run before: `events` are those that it caused then. */
+      replayed: boolean;
+    }
+  | { accepted: false; refusal: Refusal; state: S; revision: number };
+
+/** A stream folded. */
+export interface Loaded<S> {
+  state: S;
+  revision: number;
+  position: bigint | undefined;
+  events: RecordedEvent[];
+}
+
+const CONFLICT_RETRIES = 5;
+const FIRST_PAUSE_MS = 5;
+
+/**
+ * Runs commands on streams: load, fold, decide, append behind what was read. A command is known by `commandId`, which
+ * stands in every event that it causes: repeated in any process, at any time and also many times at once, it has its
+ * events once. (A command that caused none leaves no trace, and is decided anew.)
+ */
+export class Decisions {
+  constructor(private readonly store: EventStore) {}
+
+  /** @throws as `EventStore.load` */
+  async load<C, S, E extends LedgerEvent>(decider: Decider<C, S, E>, stream: string): Promise<Loaded<S>> {
+    const { events, revision } = await this.store.load(stream);
+    const state = foldWith(decider, decider.initialState, events.map(eventOf<E>));
+    return { state, revision, position: events.at(-1)?.position, events };
+  }
+
+  /**
+   * Decides on the stream's state as it is and appends. Another append in between means a new decision on the new
+   * state, five times at most; then the refusal is CONFLICT. With `expectedRevision`, a stream at another one is
+   * refused with PRECONDITION_FAILED.
+   * @param command the command, or what makes it from the state on which it will be decided
+   * @throws as `EventStore.load` and `EventStore.append`, but no RevisionConflict
+   */
+  async run<C, S, E extends LedgerEvent>(
+    decider: Decider<C, S, E>,
+    stream: string,
+    command: C | ((state: S) => C),
+    context: CommandContext,
+    { expectedRevision }: { expectedRevision?: number } = {},
+  ): Promise<Outcome<S, E>> {
+    for (let retries = 0; ; retries += 1) {
+      const loaded = await this.load(decider, stream);
+      const { state, revision, position } = loaded;
+      const before = replay<S, E>(loaded, context);
+      if (before) return before;
+      if (expectedRevision !== undefined && expectedRevision !== revision) {
+        return { accepted: false, refusal: changed(stream, expectedRevision, revision), state, revision };
+      }
+      const decision = decider.decide(isMaker(command) ? command(state) : command, state);
+      if (!decision.accepted) return { accepted: false, refusal: decision.refusal, state, revision };
+      const { events } = decision;
+      if (events.length === 0) return { accepted: true, events, state, revision, position, replayed: false };
+      try {
+        const appended = await this.store.append(stream, revision, newEvents(stream, events, context));
+        return { accepted: true, events, state: foldWith(decider, state, events), ...appended, replayed: false };
+      } catch (error) {
+        if (!(error instanceof RevisionConflict)) throw error;
+        if (retries === CONFLICT_RETRIES) return { accepted: false, refusal: overtaken(stream), state, revision };
+      }
+      await pause(Math.random() * FIRST_PAUSE_MS * 2 ** retries);
+    }
+  }
+}
+
+function foldWith<C, S, E>(decider: Decider<C, S, E>, state: S, events: readonly E[]): S {
+  return fold((before, event: E) => decider.evolve(before, event), state, events);
+}
+
+const eventOf = <E>(recorded: RecordedEvent): E => recorded.event as E;
+
+function isMaker<C, S>(command: C | ((state: S) => C)): command is (state: S) => C {
+  return typeof command === 'function';
+}
+
+/** What the command caused when it ran before, if it did. */
+function replay<S, E>(loaded: Loaded<S>, { commandId, fingerprint }: CommandContext): Outcome<S, E> | undefined {
+  const { state, revision, position } = loaded;
+  const caused = loaded.events.filter(({ metadata }) => metadata.commandId === commandId);
+  const [first] = caused;
+  if (!first) return undefined;
+  const recorded = first.metadata.fingerprint;
+  if (fingerprint !== undefined && recorded !== undefined && fingerprint !== recorded) {
+    const reused = refusal('IDEMPOTENCY_KEY_REUSED', 'The same command id came with another request before.');
+    return { accepted: false, refusal: reused, state, revision };
+  }
+  return { accepted: true, events: caused.map(eventOf<E>), state, revision, position, replayed: true };
+}
+
+function changed(stream: string, expectedRevision: number, revision: number): Refusal {
+  return refusal('PRECONDITION_FAILED', `${stream} is at revision ${revision}, not ${expectedRevision}.`);
+}
+
+function overtaken(stream: string): Refusal {
+  return refusal('CONFLICT', `Other changes of ${stream} came first, again and again; try again.`);
+}
+
+function newEvents<E extends LedgerEvent>(stream: string, events: readonly E[], context: CommandContext): NewEvent[] {
+  return events.map(({ type, data }, index) => {
+    const metadata = metadataOf(type, context);
+    return { id: eventId(JSON.stringify([stream, index, type, data, metadata])), type, data, metadata };
+  });
+}
+
+function metadataOf(type: LedgerEvent['type'], context: CommandContext): EventMetadata {
+  const { commandId, fingerprint, actor, reason, requestId, clientAddress, userAgent } = context;
+  return {
+    schemaVersion: EVENT_CATALOG[type].schemaVersion,
+    commandId,
+    ...(fingerprint !== undefined && { fingerprint }),
+    actor,
+    reason,
+    requestId,
+    $correlationId: context.correlationId ?? requestId,
+    $causationId: context.causationId ?? commandId,
+    ...(clientAddress !== undefined && { clientAddress }),
+    ...(userAgent !== undefined && { userAgent }),
+  };
+}
+
+/**
+ * A UUID (version 8, RFC 9562 section 5.8) made of everything that the event is, the command id included. The store
+ * takes an append whose ids it has for a repetition, whatever its data are. So ids made of less would let two runs of
+ * one command at the same time both succeed, the second with data (a new secret, say) that were never recorded.
+ */
+function eventId(content: string): string {
+  const hash = createHash('sha256').update(content).digest();
+  hash[6] = (hash.readUInt8(6) & 0x0f) | 0x80;
+  hash[8] = (hash.readUInt8(8) & 0x3f) | 0x80;
+  const hex = hash.toString('hex', 0, 16);
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}

@@ -1,0 +1,206 @@
+import type { RecordedEvent } from '@keyledger/contracts';
+import type { KurrentDBClient, ResolvedEvent } from '@kurrent/kurrentdb-client';
+import { setTimeout as pause } from 'node:timers/promises';
+import { decode, encode, positionOf, type NewEvent } from './codec.js';
+import { Connection } from './connection.js';
+import { CorruptEvent, EventStoreUnavailable, RevisionConflict } from './errors.js';
+import { subscribe, type EventBatch, type SubscribeOptions } from './subscription.js';
+import { NoTurn, Turns } from './turns.js';
+
+export interface EventStoreOptions {
+  /** A connection string of the official client: `kurrentdb://…`, `esdb://…`, `+discover`, several hosts. */
+  url: string;
+  /** How long one call may take; an append with its repetitions takes at most twice that. */
+  timeoutMs?: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 5000;
+
+/**
+ * Appends in flight. The client writes them to one stream of 16 places; the 17th would wait inside the client, where a
+ * lost connection turns it into an unhandled rejection, the end of the process. One less keeps that from happening.
+ */
+const APPENDS_AT_ONCE = 15;
+const APPENDS_WAITING = 5000;
+/** When the place of an append without an answer is given away: its connection is long dead by then. */
+const LOST_AFTER_MS = 30_000;
+const FIRST_PAUSE_MS = 25;
+const LONGEST_PAUSE_MS = 800;
+
+/**
+ * The log of events, behind three verbs. Safe to share; one per process is enough. Every method throws what
+ * `errors.ts` names and nothing else, and takes no longer than its bound.
+ */
+export class EventStore {
+  private readonly url: string;
+  private readonly timeoutMs: number;
+  private readonly connection: Connection;
+  private readonly turns = new Turns(APPENDS_AT_ONCE, APPENDS_WAITING);
+  private readonly closing = new AbortController();
+
+  /** Connects on first use. @throws RangeError for a URL that cannot be read; no error ever shows its password */
+  constructor({ url, timeoutMs = DEFAULT_TIMEOUT_MS }: EventStoreOptions) {
+    this.url = url;
+    this.timeoutMs = timeoutMs;
+    this.connection = new Connection(url, timeoutMs);
+  }
+
+  /**
+   * A whole stream in its order; revision -1 if there is none.
+   * @throws CorruptEvent, EventStoreRefused for a stream that was deleted for ever, EventStoreUnavailable (`not-done`)
+   */
+  async load(stream: string): Promise<{ events: RecordedEvent[]; revision: number }> {
+    const resolved = await this.read((client) => client.readStream(stream));
+    for (const [index, { event, link }] of resolved.entries()) {
+      const revision = Number((link ?? event)?.revision ?? index);
+      if (revision === index) continue;
+      throw new CorruptEvent(stream, index, 'gap', `the next event that is there has revision ${revision}`);
+    }
+    return { events: resolved.flatMap((one) => decode(one) ?? []), revision: resolved.length - 1 };
+  }
+
+  /**
+   * Appends all events or none, exactly behind `expectedRevision` (-1: as the first of the stream), and resolves once
+   * they are durable. An outcome that got lost is asked for again with the same ids and the same revision, and
+   * a conflict after one is looked into: were those our own events? So a resolved append happened exactly once.
+   * @throws RevisionConflict, EventStoreRefused: nothing was appended; EventStoreUnavailable: see its `outcome`
+   */
+  async append(
+    stream: string,
+    expectedRevision: number,
+    events: readonly NewEvent[],
+  ): Promise<{ revision: number; position: bigint }> {
+    if (events.length === 0) throw new RangeError('an append needs events');
+    if (!Number.isInteger(expectedRevision) || expectedRevision < -1) {
+      throw new RangeError(`the expected revision is ${expectedRevision}; it must be an integer from -1 on`);
+    }
+    const revision = expectedRevision + events.length;
+    const giveUpAt = performance.now() + 2 * this.timeoutMs;
+    const proposed = encode(events);
+    let unknown = false;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      try {
+        const position = await this.appendOnce(stream, expectedRevision, proposed, giveUpAt);
+        return { revision, position: position ?? (await this.positionAt(stream, revision)) };
+      } catch (error) {
+        if (unknown && error instanceof RevisionConflict) {
+          return { revision, position: await this.findOwn(stream, expectedRevision, events, error) };
+        }
+        if (!(error instanceof EventStoreUnavailable)) throw error;
+        unknown ||= error.outcome === 'unknown';
+        if (!unknown) throw error;
+        const over = this.closing.signal.aborted || performance.now() + pauseMs >= giveUpAt;
+        if (over) throw new EventStoreUnavailable(error.message, 'unknown');
+      }
+      await this.pause(pauseMs);
+    }
+  }
+
+  /**
+   * Every event of the streams with the given name prefixes, in log order, from behind `after` on and for ever: it
+   * resubscribes by itself. It ends when `signal` aborts or the loop over it is left.
+   * @throws CorruptEvent once everything before that event was given
+   */
+  subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
+    const signal = AbortSignal.any([options.signal, this.closing.signal]);
+    // A connection of its own: calls that fail on one connection take everything else on it with them.
+    return {
+      [Symbol.asyncIterator]: () => subscribe(new Connection(this.url, this.timeoutMs), { ...options, signal }),
+    };
+  }
+
+  /** Position of the newest event of the log, the store's own included; 0 if it is empty. */
+  async head(): Promise<bigint> {
+    const [newest] = await this.read((client) =>
+      client.readAll({ direction: 'backwards', fromPosition: 'end', maxCount: 1 }),
+    );
+    return newest ? positionOf(newest) : 0n;
+  }
+
+  /** Resolves if the store answers a read. @throws EventStoreUnavailable, EventStoreRefused */
+  async ping(): Promise<void> {
+    await this.head();
+  }
+
+  /** Ends all subscriptions and calls. Nothing of it keeps the process alive afterwards. */
+  async dispose(): Promise<void> {
+    this.closing.abort();
+    await this.connection.close();
+  }
+
+  private async read(start: (client: KurrentDBClient) => AsyncIterable<ResolvedEvent>): Promise<ResolvedEvent[]> {
+    this.checkOpen();
+    return this.connection.call('none', async (client) => {
+      const resolved: ResolvedEvent[] = [];
+      try {
+        for await (const one of start(client)) resolved.push(one);
+      } catch (error) {
+        if ((error as { type?: unknown }).type !== 'stream-not-found') throw error;
+      }
+      return resolved;
+    });
+  }
+
+  private async appendOnce(
+    stream: string,
+    expectedRevision: number,
+    proposed: ReturnType<typeof encode>,
+    giveUpAt: number,
+  ): Promise<bigint | undefined> {
+    this.checkOpen();
+    const leftMs = (): number => Math.max(1, Math.min(this.timeoutMs, giveUpAt - performance.now()));
+    const giveBack = await this.turns.take(leftMs()).catch((error: unknown) => {
+      throw error instanceof NoTurn ? this.connection.unavailable(`is too slow: ${error.message}`, 'not-done') : error;
+    });
+    const lost = setTimeout(giveBack, LOST_AFTER_MS).unref();
+    const append = async (client: KurrentDBClient): Promise<bigint | undefined> => {
+      try {
+        const { position } = await client.appendToStream(stream, proposed, {
+          streamState: expectedRevision < 0 ? 'no_stream' : BigInt(expectedRevision),
+          deadline: 2 * this.timeoutMs,
+        });
+        return position?.commit;
+      } finally {
+        clearTimeout(lost);
+        giveBack();
+      }
+    };
+    return this.connection.call('append', append, leftMs());
+  }
+
+  /** Position of our events, if it was they that moved the stream on; else the conflict is one. */
+  private async findOwn(
+    stream: string,
+    expectedRevision: number,
+    events: readonly NewEvent[],
+    conflict: RevisionConflict,
+  ): Promise<bigint> {
+    const found = await this.readForOutcome(stream, expectedRevision + 1, events.length);
+    const ours = found.length === events.length && found.every(({ event }, index) => event?.id === events[index]?.id);
+    if (!ours) throw conflict;
+    return positionOf(found.at(-1) ?? {});
+  }
+
+  private async positionAt(stream: string, revision: number): Promise<bigint> {
+    const [recorded] = await this.readForOutcome(stream, revision, 1);
+    return positionOf(recorded ?? {});
+  }
+
+  /** A read that an append's outcome hangs on: when it fails, that outcome is unknown. */
+  private async readForOutcome(stream: string, fromRevision: number, maxCount: number): Promise<ResolvedEvent[]> {
+    try {
+      return await this.read((client) => client.readStream(stream, { fromRevision: BigInt(fromRevision), maxCount }));
+    } catch (error) {
+      if (error instanceof EventStoreUnavailable) throw new EventStoreUnavailable(error.message, 'unknown');
+      throw error;
+    }
+  }
+
+  private async pause(pauseMs: number): Promise<void> {
+    await pause(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: this.closing.signal }).catch(() => undefined);
+  }
+
+  private checkOpen(): void {
+    if (this.closing.signal.aborted) throw this.connection.unavailable('is not used any more: disposed', 'not-done');
+  }
+}

@@ -1,0 +1,245 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Server, ServerCredentials, status, type ServerDuplexStream, type ServerWritableStream } from '@grpc/grpc-js';
+import type { EventMetadata } from '@keyledger/contracts';
+import serverFeaturesGrpc from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/serverfeatures_grpc_pb.js';
+import serverFeaturesPb from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/serverfeatures_pb.js';
+import sharedPb from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/shared_pb.js';
+import statusPb from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/status_pb.js';
+import streamsGrpc from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/streams_grpc_pb.js';
+import streamsPb from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/streams_pb.js';
+import protobufAny from 'google-protobuf/google/protobuf/any_pb.js';
+import { randomUUID } from 'node:crypto';
+import type { NewEvent } from './codec.js';
+import { Connection } from './connection.js';
+import { RevisionConflict } from './errors.js';
+import { EventStore } from './event-store.js';
+
+// What no server of ours does, a cluster in trouble may: answers that get lost, streams that end without a word, a new
+// leader that knows an append but not its ids. The peer here says exactly what a test tells it to say.
+
+type Append = ServerDuplexStream<streamsPb.BatchAppendReq, streamsPb.BatchAppendResp>;
+type Read = ServerWritableStream<streamsPb.ReadReq, streamsPb.ReadResp>;
+type OnAppend = (request: streamsPb.BatchAppendReq, call: Append, attempt: number) => void;
+
+/** The native half of a client takes 500 ms for its first read. */
+const TIMEOUT_MS = 900;
+const STREAM = 'key-k1';
+const closers: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+describe('an append whose answer got lost', () => {
+  it('is asked for again with the same ids and the same revision', async () => {
+    const peer = await hostile({
+      onAppend: (request, call, attempt) => attempt > 1 && call.write(success(request, 7)),
+    });
+    const event = newEvent();
+    await expect(peer.store.append(STREAM, 6, [event])).resolves.toEqual({ revision: 7, position: 1007n });
+    expect(peer.appends.map(idsOf)).toEqual([[event.id], [event.id]]);
+    expect(peer.appends.map((one) => one.getOptions()?.getStreamPosition())).toEqual(['6', '6']);
+  });
+
+  it('is one that happened if the conflict that follows is with its own events', async () => {
+    const events = [newEvent(), newEvent()];
+    const peer = await hostile({
+      onAppend: (request, call, attempt) => attempt > 1 && call.write(wrongRevision(request, 9)),
+      recorded: events.map(({ id }, index) => ({ id, revision: index, position: 500 + index })),
+    });
+    await expect(peer.store.append(STREAM, -1, events)).resolves.toEqual({ revision: 1, position: 501n });
+  });
+
+  it.each([
+    ['others', [randomUUID(), randomUUID()]],
+    ['fewer', []],
+  ])('is a conflict if the events there are %s', async (_, ids) => {
+    const peer = await hostile({
+      onAppend: (request, call, attempt) => attempt > 1 && call.write(wrongRevision(request, 9)),
+      recorded: ids.map((id, index) => ({ id, revision: index, position: 500 + index })),
+    });
+    const failed = peer.store.append(STREAM, -1, [newEvent(), newEvent()]);
+    await expect(failed).rejects.toBeInstanceOf(RevisionConflict);
+    await expect(failed).rejects.toMatchObject({ stream: STREAM, expectedRevision: -1, actualRevision: 9 });
+  });
+
+  it('is made good over a new call when the server ended the old one without a word', async () => {
+    const peer = await hostile({
+      onAppend: (request, call, attempt) => (attempt === 1 ? call.end() : call.write(success(request, 0))),
+    });
+    await expect(peer.store.append(STREAM, -1, [newEvent()])).resolves.toEqual({ revision: 0, position: 1000n });
+  });
+
+  it.each([
+    ['says nothing', () => undefined],
+    [
+      'fails every call',
+      (_: unknown, call: Append) => call.emit('error', { code: status.RESOURCE_EXHAUSTED, details: 'full' }),
+    ],
+    [
+      'drops every call',
+      (_: unknown, call: Append) => call.emit('error', { code: status.UNAVAILABLE, details: 'gone' }),
+    ],
+    ['reports a time-out', (request: streamsPb.BatchAppendReq, call: Append) => call.write(timeout(request))],
+  ])('fails as unknown, after several attempts, when the server %s', async (_, onAppend) => {
+    const peer = await hostile({ onAppend });
+    const event = newEvent();
+    const failed = peer.store.append(STREAM, -1, [event]);
+    await expect(failed).rejects.toMatchObject({ name: 'EventStoreUnavailable', outcome: 'unknown' });
+    expect(peer.appends.length).toBeGreaterThan(1);
+    expect(new Set(peer.appends.flatMap(idsOf))).toEqual(new Set([event.id]));
+  });
+
+  it('does not keep its place among the appends in flight for ever', async () => {
+    const peer = await hostile({
+      onAppend: (request, call) => request.getOptions()?.getNoStream() === undefined && call.write(success(request, 1)),
+    });
+    const silent = Array.from({ length: 40 }, () => peer.store.append(STREAM, -1, [newEvent()]));
+    const outcomes = (await Promise.allSettled(silent)).map((one) => one.status === 'rejected' && one.reason.outcome);
+    expect(new Set(outcomes)).toEqual(new Set(['unknown', 'not-done']));
+  });
+});
+
+describe('a connection that has gone deaf', () => {
+  it('is replaced: a server that once refused to say what it can is asked again', async () => {
+    let refusals = 0;
+    const peer = await hostile({
+      onAppend: (request, call) => call.write(success(request, 0)),
+      onFeatures: () => (refusals++ < 1 ? { code: status.UNKNOWN, details: 'not now' } : undefined),
+    });
+    const connection = new Connection(peer.url, TIMEOUT_MS, 0);
+    closers.push(() => connection.close());
+    const append = (): Promise<unknown> =>
+      connection.call('append', (client) => client.appendToStream(STREAM, [], { streamState: 'no_stream' }));
+    await expect(append()).rejects.toMatchObject({ name: 'EventStoreUnavailable', outcome: 'not-done' });
+    await expect(append()).resolves.toMatchObject({ success: true });
+  });
+});
+
+interface Recorded {
+  id: string;
+  revision: number;
+  position: number;
+}
+
+async function hostile(behaviour: {
+  onAppend: OnAppend | (() => unknown);
+  onFeatures?: () => { code: number; details: string } | undefined;
+  recorded?: Recorded[];
+}): Promise<{ store: EventStore; url: string; appends: streamsPb.BatchAppendReq[] }> {
+  const appends: streamsPb.BatchAppendReq[] = [];
+  const server = new Server();
+  server.addService(serverFeaturesGrpc.ServerFeaturesService, {
+    getSupportedMethods: ((_: unknown, answer: (error: unknown, response: unknown) => void) => {
+      const error = behaviour.onFeatures?.();
+      answer(error ?? null, error ? null : features());
+    }) as never,
+  });
+  server.addService(streamsGrpc.StreamsService, {
+    batchAppend: (call: Append) => {
+      call.on('error', () => undefined);
+      call.on('data', (request: streamsPb.BatchAppendReq) => {
+        appends.push(request);
+        behaviour.onAppend(request, call, appends.length);
+      });
+    },
+    read: (call: Read) => {
+      for (const recorded of behaviour.recorded ?? []) call.write(readAnswer(recorded));
+      call.end();
+    },
+  });
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  const url = `kurrentdb://127.0.0.1:${port}?tls=false`;
+  const store = new EventStore({ url, timeoutMs: TIMEOUT_MS });
+  closers.push(
+    () => server.forceShutdown(),
+    () => store.dispose(),
+  );
+  return { store, url, appends };
+}
+
+function newEvent(): NewEvent {
+  const data = { keyId: 'k1' } as NewEvent['data'];
+  return { id: randomUUID(), type: 'KeyRevoked', data, metadata: {} as EventMetadata };
+}
+
+const idsOf = (request: streamsPb.BatchAppendReq): (string | undefined)[] =>
+  request.getProposedMessagesList().map((message) => message.getId()?.getString());
+
+function features(): serverFeaturesPb.SupportedMethods {
+  const answer = new serverFeaturesPb.SupportedMethods();
+  answer.setEventStoreServerVersion('25.1.0');
+  const method = new serverFeaturesPb.SupportedMethod();
+  method.setServiceName('event_store.client.streams.streams');
+  method.setMethodName('batchappend');
+  answer.addMethods(method);
+  return answer;
+}
+
+function answerTo(request: streamsPb.BatchAppendReq): streamsPb.BatchAppendResp {
+  const answer = new streamsPb.BatchAppendResp();
+  answer.setCorrelationId(request.getCorrelationId());
+  answer.setStreamIdentifier(request.getOptions()?.getStreamIdentifier());
+  return answer;
+}
+
+function success(request: streamsPb.BatchAppendReq, revision: number): streamsPb.BatchAppendResp {
+  const done = new streamsPb.BatchAppendResp.Success();
+  done.setCurrentRevision(String(revision));
+  const position = new sharedPb.AllStreamPosition();
+  position.setCommitPosition(String(1000 + revision));
+  position.setPreparePosition(String(1000 + revision));
+  done.setPosition(position);
+  const answer = answerTo(request);
+  answer.setSuccess(done);
+  return answer;
+}
+
+function failure(
+  request: streamsPb.BatchAppendReq,
+  type: string,
+  details: { serializeBinary(): Uint8Array },
+): streamsPb.BatchAppendResp {
+  const any = new protobufAny.Any();
+  any.pack(details.serializeBinary(), `event_store.client.${type}`);
+  const error = new statusPb.Status();
+  error.setDetails(any);
+  const answer = answerTo(request);
+  answer.setError(error);
+  return answer;
+}
+
+function wrongRevision(request: streamsPb.BatchAppendReq, actual: number): streamsPb.BatchAppendResp {
+  const wrong = new sharedPb.WrongExpectedVersion();
+  wrong.setCurrentStreamRevision(String(actual));
+  wrong.setExpectedNoStream(new sharedPb.Empty());
+  return failure(request, 'WrongExpectedVersion', wrong);
+}
+
+const timeout = (request: streamsPb.BatchAppendReq): streamsPb.BatchAppendResp =>
+  failure(request, 'Timeout', new sharedPb.Timeout());
+
+function readAnswer({ id, revision, position }: Recorded): streamsPb.ReadResp {
+  const uuid = new sharedPb.UUID();
+  uuid.setString(id);
+  const identifier = new sharedPb.StreamIdentifier();
+  identifier.setStreamName(Buffer.from(STREAM).toString('base64'));
+  const event = new streamsPb.ReadResp.ReadEvent.RecordedEvent();
+  event.setId(uuid);
+  event.setStreamIdentifier(identifier);
+  event.setStreamRevision(String(revision));
+  event.setCommitPosition(String(position));
+  event.setPreparePosition(String(position));
+  event.getMetadataMap().set('type', 'KeyRevoked').set('content-type', 'application/json').set('created', '0');
+  event.setData(Buffer.from('{}').toString('base64'));
+  const read = new streamsPb.ReadResp.ReadEvent();
+  read.setEvent(event);
+  read.setCommitPosition(String(position));
+  const answer = new streamsPb.ReadResp();
+  answer.setEvent(read);
+  return answer;
+}

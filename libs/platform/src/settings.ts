@@ -1,0 +1,149 @@
+import ipaddr from 'ipaddr.js';
+import { NotUsable, type Variable } from './config.js';
+import type { Pepper } from './digests.js';
+import { LOG_LEVELS, type LogLevel } from './logger.js';
+
+/**
+ * Every environment variable that any part of Keyledger reads, once. Each app loads the ones that it needs;
+ * docs/configuration.md is this table.
+ */
+export const SETTINGS = {
+  eventStoreUrl: url(
+    'EVENTSTORE_URL',
+    ['kurrentdb:', 'kurrentdb+discover:', 'esdb:', 'esdb+discover:', 'kdb:', 'kdb+discover:'],
+    {
+      description:
+        'where the events are: a connection string of EventStoreDB or KurrentDB; `npm run up` runs its own if unset',
+    },
+  ),
+  redisUrl: url(
+    'REDIS_URL',
+    ['redis:', 'rediss:', 'redis+sentinel:', 'rediss+sentinel:', 'redis+cluster:', 'rediss+cluster:'],
+    {
+      description: 'where the read model is: Redis, Sentinel or Cluster; `npm run up` runs its own if unset',
+    },
+  ),
+  host: variable('KEYLEDGER_HOST', '127.0.0.1', 'the address that api, verifier and worker bind', word),
+  apiPort: variable('KEYLEDGER_API_PORT', '7400', 'the HTTP port of api; 0 takes a free one', port),
+  verifierPort: variable('KEYLEDGER_VERIFIER_PORT', '7401', 'the HTTP port of verifier', port),
+  workerPort: variable('KEYLEDGER_WORKER_PORT', '7402', 'the HTTP port of worker (health and metrics)', port),
+  eventStorePort: variable('KEYLEDGER_EVENTSTORE_PORT', '7410', 'the loopback port of the embedded event store', port),
+  redisPort: variable('KEYLEDGER_REDIS_PORT', '7411', 'the loopback port of the embedded Redis', port),
+  dataDir: variable('KEYLEDGER_DATA_DIR', './data', 'the folder that the embedded event store and Redis keep', word),
+  adminKey: {
+    name: 'KEYLEDGER_ADMIN_KEY',
+    description: 'the first management key, 32 characters or more; made and shown once if unset',
+    optional: true,
+    secret: true,
+    parse: adminKey,
+  } as Variable<string | undefined>,
+  peppers: {
+    name: 'KEYLEDGER_PEPPERS',
+    description:
+      'secrets for hashing keys, `id:base64` pairs separated by commas, the first is current; none: plain SHA-256',
+    default: '',
+    secret: true,
+    parse: peppers,
+  } as Variable<Pepper[]>,
+  trustedProxies: variable(
+    'KEYLEDGER_TRUSTED_PROXIES',
+    '',
+    'addresses or CIDR blocks, separated by commas, of proxies whose X-Forwarded-For is believed',
+    proxies,
+  ),
+  logLevel: variable('KEYLEDGER_LOG_LEVEL', 'info', `what is logged: ${LOG_LEVELS.join(', ')}`, logLevel),
+  maxStalenessSeconds: variable(
+    'KEYLEDGER_MAX_STALENESS_SECONDS',
+    '300',
+    'how old the read model may be before verification answers 503',
+    (text) => integer(text, 5, 86_400),
+  ),
+  cliUrl: variable('KEYLEDGER_URL', 'http://127.0.0.1:7400', 'the api that the command line talks to', word),
+  cliKey: {
+    name: 'KEYLEDGER_KEY',
+    description: 'the management key that the command line presents',
+    optional: true,
+    secret: true,
+    parse: (text: string) => text,
+  } as Variable<string | undefined>,
+};
+
+function variable<T>(name: string, value: string, description: string, parse: (text: string) => T): Variable<T> {
+  return { name, default: value, description, parse };
+}
+
+function url(name: string, schemes: readonly string[], rest: { description: string }): Variable<string> {
+  const parse = (text: string): string => {
+    const scheme = /^[a-z+]+:/.exec(text)?.[0];
+    if (scheme !== undefined && schemes.includes(scheme) && /^[a-z+]+:\/\/[^/?\s]+/.test(text)) return text;
+    const right = schemes.map((one) => `${one}//`).join(', ');
+    throw new NotUsable('is no address of that kind', `an address that begins with one of ${right}`);
+  };
+  return { name, ...rest, secret: true, parse };
+}
+
+function word(text: string): string {
+  return text;
+}
+
+function integer(text: string, least: number, most: number): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  if (value >= least && value <= most) return value;
+  throw new NotUsable('is no whole number in range', `${least} to ${most}`);
+}
+
+function port(text: string): number {
+  return integer(text, 0, 65_535);
+}
+
+function logLevel(text: string): LogLevel {
+  const level = LOG_LEVELS.find((one) => one === text);
+  if (level) return level;
+  throw new NotUsable('is no log level', `one of ${LOG_LEVELS.join(', ')}`);
+}
+
+function adminKey(text: string): string {
+  if (/^[\x21-\x7e]{32,512}$/.test(text)) return text;
+  throw new NotUsable(
+    'is too short, too long or has spaces or letters beyond ASCII',
+    '32 to 512 visible ASCII characters',
+  );
+}
+
+function proxies(text: string): string[] {
+  const blocks = list(text);
+  for (const [index, block] of blocks.entries()) {
+    if (!ipaddr.isValid(block) && !ipaddr.isValidCIDR(block)) {
+      throw new NotUsable(
+        `has an entry ${index + 1} that is no address`,
+        'addresses or CIDR blocks, e.g. "10.0.0.0/8, ::1"',
+      );
+    }
+  }
+  return blocks;
+}
+
+function peppers(text: string): Pepper[] {
+  const parsed = list(text).map((entry, index) => {
+    const [, id, encoded] = /^([A-Za-z0-9-]{1,32}):([A-Za-z0-9+/_-]+={0,2})$/.exec(entry) ?? [];
+    const key = Buffer.from(encoded ?? '', 'base64');
+    if (id === undefined || key.length < 32) {
+      throw new NotUsable(
+        `has an entry ${index + 1} that is no pepper`,
+        '`id:base64` with an id of 1 to 32 letters, digits or "-" and at least 32 bytes (openssl rand -base64 32)',
+      );
+    }
+    return { id, key };
+  });
+  if (new Set(parsed.map(({ id }) => id)).size < parsed.length) {
+    throw new NotUsable('names one pepper twice', 'an id of its own for each, because stored hashes name it');
+  }
+  return parsed;
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}

@@ -1,0 +1,149 @@
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
+
+export type RedisClient = Redis | Cluster;
+
+export interface ConnectOptions {
+  /** How long one command may take before it counts as failed. Default 2000. */
+  commandTimeoutMs?: number;
+  connectTimeoutMs?: number;
+}
+
+/** The address cannot be used. The message never holds the password. */
+export class InvalidRedisUrl extends Error {
+  constructor(problem: string) {
+    super(`The Redis address ${problem}`);
+    this.name = 'InvalidRedisUrl';
+  }
+}
+
+interface Address {
+  topology: 'single' | 'sentinel' | 'cluster';
+  tls: boolean;
+  hosts: { host: string; port: number }[];
+  username?: string;
+  password?: string;
+  db: number;
+  /** Sentinel only: the name of the master set, and what Sentinel itself wants to hear. */
+  master?: string;
+  sentinelPassword?: string;
+}
+
+const SCHEME = /^(redis|rediss)(?:\+(sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^/?]+)(?:\/([^?]*))?(?:\?(.*))?$/;
+const DEFAULT_PORTS = { single: 6379, cluster: 6379, sentinel: 26379 };
+
+/**
+ * A client for one Redis (`redis://[user:password@]host:port/db`), for Sentinel
+ * (`redis+sentinel://[user:password@]host:26379,host2/mymaster?db=0&sentinelPassword=…`) or for a Cluster
+ * (`redis+cluster://[user:password@]host:7000,host2:7001`); `rediss` for TLS.
+ *
+ * Single commands issued in one tick travel as one pipeline, per node on a Cluster. Nothing waits for a Redis that is
+ * not there: commands fail at once while there is no connection and after `commandTimeoutMs` when no answer comes, none
+ * is sent twice, and the client reconnects by itself with backoff for ever.
+ * @throws InvalidRedisUrl
+ */
+export function connectRedis(url: string, options: ConnectOptions = {}): RedisClient {
+  const address = parseRedisUrl(url);
+  const client = createClient(address, options);
+  // Failures reach callers with their commands; without a listener ioredis would also print each to the console.
+  client.on('error', () => undefined);
+  return client;
+}
+
+function createClient(address: Address, options: ConnectOptions): RedisClient {
+  const { topology, hosts, db, username, password } = address;
+  const common: RedisOptions = {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(address.tls && { tls: {} }),
+    connectTimeout: options.connectTimeoutMs ?? 2000,
+    commandTimeout: options.commandTimeoutMs ?? 2000,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    enableAutoPipelining: true,
+  };
+  if (topology === 'cluster') {
+    const cluster: ClusterOptions = {
+      redisOptions: common,
+      enableAutoPipelining: true,
+      enableOfflineQueue: false,
+      maxRedirections: 6,
+      clusterRetryStrategy: backoffMs,
+      slotsRefreshTimeout: 2000,
+      ...(address.tls && { dnsLookup: (host, done) => done(null, host) }),
+    };
+    return new Cluster(hosts, cluster);
+  }
+  const single = { ...common, db, enableOfflineQueue: false, retryStrategy: backoffMs };
+  if (topology === 'single') return new Redis({ ...single, ...hosts[0] });
+  return new Redis({
+    ...single,
+    sentinels: hosts,
+    name: address.master,
+    ...(address.sentinelPassword !== undefined && { sentinelPassword: address.sentinelPassword }),
+    sentinelRetryStrategy: backoffMs,
+    sentinelCommandTimeout: 2000,
+    ...(address.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
+  });
+}
+
+function backoffMs(attempt: number): number {
+  return Math.min(25 * 2 ** Math.min(attempt, 10), 1000);
+}
+
+/** The parts of a Redis address. @throws InvalidRedisUrl */
+export function parseRedisUrl(url: string): Address {
+  const [, scheme, kind, userInfo, hostList = '', path = '', search = ''] = SCHEME.exec(url) ?? [];
+  if (scheme === undefined) {
+    throw new InvalidRedisUrl('must begin with redis://, rediss://, redis+sentinel:// or redis+cluster:// and a host');
+  }
+  const topology = kind === 'sentinel' || kind === 'cluster' ? kind : 'single';
+  const query = new URLSearchParams(search);
+  const hosts = hostList.split(',').map((text) => hostOf(text, DEFAULT_PORTS[topology]));
+  if (topology === 'single' && hosts.length > 1) {
+    throw new InvalidRedisUrl('names several hosts; use redis+sentinel:// or redis+cluster:// for them');
+  }
+  const master = topology === 'sentinel' ? path : undefined;
+  if (master === '') throw new InvalidRedisUrl('must name the master set behind the hosts, e.g. /mymaster');
+  const sentinelPassword = query.get('sentinelPassword');
+  return {
+    topology,
+    tls: scheme === 'rediss',
+    hosts,
+    ...credentialsOf(userInfo),
+    db: databaseOf(topology === 'single' ? path : (query.get('db') ?? ''), topology),
+    ...(master !== undefined && { master }),
+    ...(sentinelPassword !== null && { sentinelPassword }),
+  };
+}
+
+function hostOf(text: string, defaultPort: number): { host: string; port: number } {
+  const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text.trim()) ?? [];
+  const host = bracketed ?? plain;
+  const number = port === undefined ? defaultPort : Number(port);
+  if (host === undefined || number < 1 || number > 65_535) {
+    throw new InvalidRedisUrl('has a host that is not of the form host or host:port');
+  }
+  return { host, port: number };
+}
+
+function credentialsOf(userInfo: string | undefined): { username?: string; password?: string } {
+  if (userInfo === undefined || userInfo === '') return {};
+  const at = userInfo.indexOf(':');
+  try {
+    const username = decodeURIComponent(at < 0 ? userInfo : userInfo.slice(0, at));
+    return {
+      ...(username !== '' && { username }),
+      ...(at >= 0 && { password: decodeURIComponent(userInfo.slice(at + 1)) }),
+    };
+  } catch {
+    throw new InvalidRedisUrl('has a user or password that is not percent-encoded as a URL needs it');
+  }
+}
+
+function databaseOf(text: string, topology: Address['topology']): number {
+  if (text === '') return 0;
+  const db = /^\d{1,4}$/.test(text) ? Number(text) : NaN;
+  if (Number.isNaN(db)) throw new InvalidRedisUrl('must name its database by a number, e.g. /0');
+  if (db !== 0 && topology === 'cluster') throw new InvalidRedisUrl('names a database, but a Cluster has only 0');
+  return db;
+}

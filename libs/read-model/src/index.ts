@@ -1,0 +1,21 @@
+/**
+ * The read model in Redis: keys and keyspaces folded from their events, looked up by a secret's hash, by id and by
+ * lists. `ReadModel` is what api and verifier use, `Projector` what the worker runs: the ordered loop from the event
+ * store, the rebuild of whole generations, the heartbeat without which nobody believes the model. Both write with the
+ * same guarded steps, in any order and any number of times, on a single Redis, under Sentinel and on a Cluster. An
+ * answer is the truth or a ReadModelUnavailable.
+ */
+export { connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
+export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
+export type { GenerationDigest } from './digest.js';
+export { IdempotencyStash, type Claim } from './idempotency-stash.js';
+export type { Log } from './log.js';
+export type { RebuildReport } from './meta.js';
+export type { LedgerSource } from './project.js';
+export { PROJECTION_VERSION } from './projection.js';
+export { Projector, type ProjectorOptions, type ProjectorState } from './projector.js';
+export { ReadModel, type ReadModelOptions } from './read-model.js';
+export type { Projected } from './records.js';
+export type { ProjectionStatus, RebuildStatus } from './status.js';
+export { ReadModelUnavailable, type UnavailableReason } from './unavailable.js';
+export type { ReadModelView } from './view.js';

@@ -1,0 +1,230 @@
+import { Cluster, Redis } from 'ioredis';
+import { createHash } from 'node:crypto';
+import type { RedisClient } from './connect.js';
+import { ReadModelUnavailable } from './unavailable.js';
+
+/**
+ * A Lua script that does the same to each of its keys. On the way to Redis the calls of one batch whose keys share a
+ * hash tag, and so a slot, become one: a command costs this process far more than a key more in it.
+ */
+export interface Script {
+  lua: string;
+  sha: string;
+  argsPerKey: number;
+}
+
+/** @param body the body of a Lua function of the key and its arguments (`...`), whose result is the reply. */
+export function script(argsPerKey: number, body: string): Script {
+  const lua = `
+local function one(...)
+${body.trim()}
+end
+local replies = {}
+for i, key in ipairs(KEYS) do
+  replies[i] = one(key, unpack(ARGV, (i - 1) * ${argsPerKey} + 1, i * ${argsPerKey}))
+end
+return replies`;
+  return { lua, sha: createHash('sha1').update(lua).digest('hex'), argsPerKey };
+}
+
+/** One command on one key. `call` is a command's name, or a script that gets the key and the arguments. */
+export interface KeyCommand {
+  call: string | Script;
+  key: string;
+  args?: readonly (string | number)[];
+}
+
+/** What goes over the wire as one command: one or many of the same kind, by their indexes in the batch. */
+type Joint = number[];
+
+const KEYS_PER_COMMAND = 64;
+const COMMANDS_PER_PIPELINE = 1000;
+const ASK_AGAIN_MS = 500;
+
+interface Server {
+  runId: string | undefined;
+  /** It may throw records away when it is full, and would then answer as if they had never been. */
+  evicts: boolean;
+}
+
+/**
+ * One client's connections as the read model sees them, the same for a single Redis, Sentinel and Cluster: batches of
+ * commands that each touch one key, and which run of which server answers for a key.
+ *
+ * A server's `run_id` changes with each of its starts. After a restart or a failover the last writes may be gone, so an
+ * answer counts only if its server's run is one that the projector has vouched for. The id is asked for at the head of
+ * every connection: an answer that comes before it has none, and counts for nothing.
+ */
+export class RedisLink {
+  private static readonly links = new WeakMap<RedisClient, RedisLink>();
+  private readonly servers = new Map<Redis, Server>();
+  private readonly slots = new Map<string, number>();
+
+  /** The one link of a client. Made early it sees every connection from its beginning. */
+  static of(client: RedisClient): RedisLink {
+    const known = RedisLink.links.get(client);
+    if (known) return known;
+    const link = new RedisLink(client);
+    RedisLink.links.set(client, link);
+    return link;
+  }
+
+  private constructor(readonly client: RedisClient) {
+    if (!(client instanceof Cluster)) {
+      this.watch(client, 'ready');
+      return;
+    }
+    client.on('+node', (node: Redis) => this.watch(node, 'at once'));
+    for (const node of client.nodes('all')) this.watch(node, 'at once');
+  }
+
+  /** The run of the server that answers for a key with this hash tag, or `undefined` while it is not known. */
+  runOf(tag: string): string | undefined {
+    const { client } = this;
+    if (!(client instanceof Cluster)) return this.servers.get(client)?.runId;
+    const owner = client.slots[this.slotOf(tag)]?.[0];
+    const node = owner === undefined ? undefined : this.nodeAt(client, owner);
+    return node && this.servers.get(node)?.runId;
+  }
+
+  /** Every server that holds keys of ours: one, or the masters of the Cluster. */
+  masters(): Redis[] {
+    return this.client instanceof Cluster ? this.client.nodes('master') : [this.client];
+  }
+
+  /** Whether a server may throw away records of its own accord (`maxmemory-policy allkeys-*`). */
+  evicts(): boolean {
+    return [...this.servers.values()].some((server) => server.evicts);
+  }
+
+  /**
+   * Runs commands and gives their replies in the same order; between commands of one batch no order is promised. On a
+   * Cluster one pipeline goes to each node, and no command crosses slots.
+   * @throws ReadModelUnavailable if any failed; others may have been done.
+   */
+  async batch(commands: readonly KeyCommand[]): Promise<unknown[]> {
+    const replies = new Array<unknown>(commands.length);
+    await Promise.all([...this.byNode(commands)].map((joints) => this.runAll(commands, joints, replies)));
+    return replies;
+  }
+
+  private async runAll(commands: readonly KeyCommand[], joints: Joint[], replies: unknown[]): Promise<void> {
+    for (let from = 0; from < joints.length; from += COMMANDS_PER_PIPELINE) {
+      const part = joints.slice(from, from + COMMANDS_PER_PIPELINE);
+      const unknown = await this.runPipeline(commands, part, replies, false);
+      if (unknown.length > 0) await this.runPipeline(commands, unknown, replies, true);
+    }
+  }
+
+  /** Fills in the replies; gives the commands whose script the server does not know (any more). */
+  private async runPipeline(
+    commands: readonly KeyCommand[],
+    joints: Joint[],
+    replies: unknown[],
+    withText: boolean,
+  ): Promise<Joint[]> {
+    const pipeline = this.client.pipeline();
+    for (const joint of joints) pipeline.call(...(wireForm(commands, joint, withText) as [string, ...string[]]));
+    const results = await pipeline.exec().catch((error: unknown) => {
+      throw new ReadModelUnavailable('unreachable', error);
+    });
+    const unknown: Joint[] = [];
+    for (const [at, joint] of joints.entries()) {
+      const [error, reply] = results?.[at] ?? [new Error('no reply')];
+      if (error) {
+        if (withText || !error.message.startsWith('NOSCRIPT')) throw new ReadModelUnavailable('unreachable', error);
+        unknown.push(joint);
+      } else if (isJoined(commands, joint)) joint.forEach((index, nth) => (replies[index] = (reply as unknown[])[nth]));
+      else replies[joint[0] as number] = reply;
+    }
+    return unknown;
+  }
+
+  /** The commands as they travel, grouped as a Cluster accepts them in one pipeline: by the nodes that hold their slots. */
+  private byNode(commands: readonly KeyCommand[]): Iterable<Joint[]> {
+    const { client } = this;
+    const groups = new Map<string, Joint[]>();
+    const open = new Map<string, Joint>();
+    for (const [index, { call, key }] of commands.entries()) {
+      const tag = tagIn(key);
+      const kind = typeof call === 'string' ? (call === 'get' ? call : undefined) : call.sha;
+      const joint = kind === undefined ? undefined : open.get(kind + tag);
+      if (joint && joint.length < KEYS_PER_COMMAND) {
+        joint.push(index);
+        continue;
+      }
+      const fresh = [index];
+      if (kind !== undefined) open.set(kind + tag, fresh);
+      const nodes = client instanceof Cluster ? (client.slots[this.slotOf(tag)]?.join(',') ?? '') : '';
+      const group = groups.get(nodes);
+      if (group) group.push(fresh);
+      else groups.set(nodes, [fresh]);
+    }
+    return groups.values();
+  }
+
+  private watch(node: Redis, from: 'ready' | 'at once'): void {
+    const ask = (): void => {
+      node.info().then(
+        (text) => this.servers.set(node, serverOf(text)),
+        () => {
+          this.servers.delete(node);
+          if (node.status === 'ready') setTimeout(ask, ASK_AGAIN_MS).unref();
+        },
+      );
+    };
+    node.on('close', () => this.servers.delete(node));
+    node.on('end', () => this.servers.delete(node));
+    if (from === 'ready') node.on('ready', ask);
+    if (from === 'at once' || node.status === 'ready') ask();
+  }
+
+  private nodeAt(cluster: Cluster, address: string): Redis | undefined {
+    return cluster.nodes('all').find(({ options }) => `${options.host}:${options.port}` === address);
+  }
+
+  private slotOf(tag: string): number {
+    let slot = this.slots.get(tag);
+    if (slot === undefined) {
+      slot = crc16(tag) % 16_384;
+      this.slots.set(tag, slot);
+    }
+    return slot;
+  }
+}
+
+function isJoined(commands: readonly KeyCommand[], joint: Joint): boolean {
+  const { call } = commands[joint[0] as number] as KeyCommand;
+  return call === 'get' || typeof call !== 'string';
+}
+
+function wireForm(commands: readonly KeyCommand[], joint: Joint, withText: boolean): (string | number)[] {
+  const all = joint.map((index) => commands[index] as KeyCommand);
+  const { call, key, args = [] } = all[0] as KeyCommand;
+  const keys = all.map((command) => command.key);
+  if (call === 'get') return ['mget', ...keys];
+  if (typeof call === 'string') return [call, key, ...args];
+  const start = withText ? ['eval', call.lua] : ['evalsha', call.sha];
+  return [...start, keys.length, ...keys, ...all.flatMap((command) => command.args ?? [])];
+}
+
+function tagIn(key: string): string {
+  const start = key.indexOf('{');
+  return key.slice(start + 1, key.indexOf('}', start));
+}
+
+function serverOf(info: string): Server {
+  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1];
+  const evicts = field('maxmemory') !== '0' && (field('maxmemory_policy') ?? '').startsWith('allkeys');
+  return { runId: field('run_id'), evicts };
+}
+
+/** CRC-16/XMODEM, which the Cluster specification names for hash slots. */
+function crc16(text: string): number {
+  let crc = 0;
+  for (const byte of Buffer.from(text)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;
+  }
+  return crc;
+}

@@ -1,0 +1,171 @@
+import { redisNames, type KeyEvent, type KeyspaceEvent, type RecordedEvent } from '@keyledger/contracts';
+import type { KeyState, KeyspaceState } from '@keyledger/domain';
+import type { EventStore } from '@keyledger/event-store';
+import type { RedisLink } from './link.js';
+import { foldKey, foldKeyspace, introducedBy, nextStep, type GroupedEvents, type StreamEvents } from './projection.js';
+import {
+  decodePointer,
+  decodeRecord,
+  decodeState,
+  revisionOf,
+  sameSecret,
+  type Projected,
+  type SecretRef,
+} from './records.js';
+import { writeKeys, writeKeyspaces, type KeyChange } from './writes.js';
+
+/** Streams that are read whole at the same time. */
+const STREAMS_AT_ONCE = 16;
+
+/** What the read model asks of the event store. */
+export type LedgerSource = Pick<EventStore, 'load' | 'subscribe' | 'head'>;
+
+/**
+ * Brings the events of a batch into a generation, each stream's in its order: records that have them already stay,
+ * others are folded on, and where the record lacks events before these the whole stream is read. Doing it again changes
+ * nothing.
+ * @param force believe no record: read every stream of the batch whole and write all that it gives.
+ */
+export async function projectInto(
+  link: RedisLink,
+  store: LedgerSource,
+  generation: string,
+  groups: GroupedEvents,
+  force = false,
+): Promise<void> {
+  await Promise.all([
+    force ? rewriteKeys(link, store, generation, groups.keys) : projectKeys(link, store, generation, groups.keys),
+    projectKeyspaces(link, store, generation, groups.keyspaces),
+  ]);
+}
+
+/** Says in Redis that there are imported keys, before the first of them can be found. */
+export async function announceImported(link: RedisLink, groups: GroupedEvents): Promise<void> {
+  if (!groups.keys.some(({ events }) => events.some(({ event }) => event.type === 'KeyImported'))) return;
+  await link.batch([{ call: 'hset', key: redisNames.meta, args: ['imported', '1'] }]);
+}
+
+/** Reads streams of keys whole and writes all that they give, whatever stands there. */
+export async function rewriteKeys(
+  link: RedisLink,
+  store: LedgerSource,
+  generation: string,
+  groups: readonly { stream: string }[],
+): Promise<void> {
+  for (let from = 0; from < groups.length; from += STREAMS_AT_ONCE) {
+    const changes = await Promise.all(
+      groups.slice(from, from + STREAMS_AT_ONCE).map(async ({ stream }): Promise<KeyChange[]> => {
+        const events = (await store.load(stream)).events as RecordedEvent<KeyEvent>[];
+        if (events.length === 0) return [];
+        return [{ ...foldKey(undefined, events), introduced: introducedBy(events), force: true }];
+      }),
+    );
+    await writeKeys(link, generation, changes.flat());
+  }
+}
+
+async function projectKeys(
+  link: RedisLink,
+  store: LedgerSource,
+  generation: string,
+  groups: readonly StreamEvents<KeyEvent>[],
+): Promise<void> {
+  if (groups.length === 0) return;
+  const readAt = performance.now();
+  const texts = (await link.batch(
+    groups.map(({ id }) => ({ call: 'get', key: redisNames.pointer(generation, id) })),
+  )) as (string | null)[];
+  const open = groups
+    .map((group, index) => ({ group, pointer: texts[index] ?? '', introduced: introducedBy(group.events) }))
+    .filter((one) => !isComplete(one));
+  const records = await recordsFor(link, generation, open);
+  const changes = await Promise.all(
+    open.map(async ({ group, pointer, introduced }, index): Promise<KeyChange> => {
+      const folded = await foldOrReload(store, group, revisionOf(pointer), records[index], foldKey);
+      return { ...folded, introduced, pointer };
+    }),
+  );
+  await writeKeys(link, generation, changes, readAt);
+}
+
+interface OpenKey {
+  group: StreamEvents<KeyEvent>;
+  pointer: string;
+  introduced: SecretRef[];
+}
+
+/** All is written, and no secret of these events has ended since without that this can be told from the pointer. */
+function isComplete({ group, pointer, introduced }: OpenKey): boolean {
+  const { revision, secrets } = decodePointer(pointer);
+  return (
+    nextStep(revision, group.events) === 'skip' &&
+    introduced.every((secret) => secrets.some((one) => sameSecret(one, secret)))
+  );
+}
+
+/** The records onto which events are to be folded, where the events follow them. */
+async function recordsFor(
+  link: RedisLink,
+  generation: string,
+  keys: readonly OpenKey[],
+): Promise<(Projected<KeyState> | undefined)[]> {
+  const wanted = keys.map(({ group, pointer }) => {
+    const { revision, secrets } = decodePointer(pointer);
+    const [current] = secrets;
+    if (!current || nextStep(revision, group.events) === 'reload') return undefined;
+    return { id: group.id, key: redisNames.record(generation, current.namespace, current.hash) };
+  });
+  const reads = wanted.filter((one) => one !== undefined);
+  const replies = ((await link.batch(reads.map(({ key }) => ({ call: 'get', key })))) as (string | null)[]).values();
+  return wanted.map((one) => {
+    const text = one ? (replies.next().value as string | null) : null;
+    const decoded = text === null ? undefined : readable(() => decodeRecord(text));
+    return decoded && 'state' in decoded && decoded.state.keyId === one?.id ? decoded : undefined;
+  });
+}
+
+async function projectKeyspaces(
+  link: RedisLink,
+  store: LedgerSource,
+  generation: string,
+  groups: readonly StreamEvents<KeyspaceEvent>[],
+): Promise<void> {
+  if (groups.length === 0) return;
+  const texts = (await link.batch(
+    groups.map(({ id }) => ({ call: 'get', key: redisNames.keyspace(generation, id) })),
+  )) as (string | null)[];
+  const changes = await Promise.all(
+    groups.map((group, index) => {
+      const text = texts[index] ?? null;
+      const record = text === null ? undefined : readable(() => decodeState<KeyspaceState>(text));
+      return foldOrReload(store, group, revisionOf(text), record, foldKeyspace);
+    }),
+  );
+  await writeKeyspaces(link, generation, changes);
+}
+
+/** A record that somebody has spoilt is as good as none: the events make a new one. */
+function readable<T>(decode: () => T): T | undefined {
+  try {
+    return decode();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The state after a group's events: from the record if it reaches up to them, else from the whole stream.
+ * @param written the revision up to which the generation says that it has everything; a record that lags is not believed.
+ */
+async function foldOrReload<S, E extends KeyEvent | KeyspaceEvent>(
+  store: LedgerSource,
+  group: StreamEvents<E>,
+  written: number,
+  record: Projected<S> | undefined,
+  fold: (record: Projected<S> | undefined, events: readonly RecordedEvent<E>[]) => Projected<S>,
+): Promise<Projected<S>> {
+  const held = record?.revision ?? -1;
+  if (held >= written && nextStep(held, group.events) !== 'reload') return fold(record, group.events);
+  const { events } = await store.load(group.stream);
+  return fold(undefined, events as RecordedEvent<E>[]);
+}

@@ -1,0 +1,321 @@
+import { READ_MODEL_STREAM_PREFIXES, REDIS_TAGS, redisNames } from '@keyledger/contracts';
+import { EventStoreUnavailable, type EventBatch } from '@keyledger/event-store';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisClient } from './connect.js';
+import { coveredBy, heartbeatWrite, HEARTBEAT_READ, parseHeartbeat, runsNow } from './heartbeat.js';
+import { RedisLink } from './link.js';
+import { SILENT, type Log } from './log.js';
+import { positionFrom, positionText, readMeta, writableGenerations } from './meta.js';
+import { announceImported, projectInto, type LedgerSource } from './project.js';
+import { groupByStream, PROJECTION_VERSION } from './projection.js';
+import { Rebuilder } from './rebuild.js';
+import { advance, noteProgress, setWhileLive } from './scripts.js';
+import { sweepGenerations } from './sweep.js';
+import { ReadModelUnavailable } from './unavailable.js';
+
+export interface ProjectorOptions {
+  redis: RedisClient;
+  store: LedgerSource;
+  /** The bound after which verifiers no longer believe a model that nobody vouches for. Default 300. */
+  maxStalenessSeconds?: number;
+  /** How long a generation that is live no more is still written. Default 10,000. */
+  retireAfterMs?: number;
+  /** Events per batch, at most. */
+  batchSize?: number;
+  log?: Log;
+  /** Told how many events each batch brought into the model. */
+  onEvents?: (count: number) => void;
+}
+
+/** What a projector can say of itself. */
+export interface ProjectorState {
+  /** Whether the event store's subscription is up. */
+  subscribed: boolean;
+  /** Whether it says in Redis that the model is current. */
+  vouching: boolean;
+  /** Whether it had caught up with the log when it last read from it. */
+  live: boolean;
+  position: bigint;
+  /** The newest position of the log that it has heard of. */
+  head: bigint;
+  eventsApplied: number;
+  rebuilding: boolean;
+  /** Events in the generation that is being built here, so far. */
+  rebuildEvents: number;
+  lastError?: string;
+}
+
+/** One run of the loop: from a safe position, on the same runs of Redis servers, until something makes it begin anew. */
+interface Session {
+  runs: ReadonlySet<string>;
+  position: bigint;
+  /** Set until this position is reached: the model is not vouched for before. */
+  proveUntil: bigint | undefined;
+  /** Records may be lost although their pointers stand: nothing is believed until proven. */
+  force: boolean;
+  end: AbortController;
+}
+
+const BEAT_MS = 1000;
+const ATTEND_MS = 500;
+const WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5000;
+const HEAD_EVERY_BEATS = 5;
+
+/**
+ * Keeps the read model: one ordered loop from the event store's subscription into Redis.
+ *
+ * Its checkpoint lies in the 64 markers of the live generation, each in the slot of the records that it speaks for, and
+ * written after them. Whatever a Redis node loses in a crash it loses from the end, so a marker never says more than its
+ * records hold, and the oldest of the markers is always a safe place to begin. They only move forward, and a step that
+ * was not written whole on the same runs of the servers does not move them. Several projectors at once do no harm.
+ */
+export class Projector {
+  private readonly link: RedisLink;
+  private readonly store: LedgerSource;
+  private readonly log: Log;
+  private readonly maxStalenessMs: number;
+  private readonly batchSize: number;
+  private readonly onEvents: (count: number) => void;
+  private readonly rebuilder: Rebuilder;
+  private session: Session | undefined;
+  private broken: string | undefined;
+  private behindSince: number | undefined;
+  private noting: Promise<unknown> | undefined;
+  private readonly told: Omit<ProjectorState, 'rebuilding' | 'rebuildEvents' | 'lastError'> & {
+    lastError: string | undefined;
+  } = {
+    subscribed: false,
+    vouching: false,
+    live: false,
+    position: 0n,
+    head: 0n,
+    eventsApplied: 0,
+    lastError: undefined,
+  };
+
+  constructor(options: ProjectorOptions) {
+    const { redis, store, log = SILENT, maxStalenessSeconds = 300, retireAfterMs = 10_000, batchSize = 500 } = options;
+    this.link = RedisLink.of(redis);
+    this.store = store;
+    this.log = log;
+    this.maxStalenessMs = maxStalenessSeconds * 1000;
+    this.batchSize = batchSize;
+    this.onEvents = options.onEvents ?? (() => undefined);
+    this.rebuilder = new Rebuilder({ link: this.link, store, log, retireAfterMs });
+  }
+
+  state(): ProjectorState {
+    const { lastError, ...told } = this.told;
+    const { current } = this.rebuilder;
+    return {
+      ...told,
+      rebuilding: current !== undefined,
+      rebuildEvents: current?.eventsApplied ?? 0,
+      ...(lastError !== undefined && { lastError }),
+    };
+  }
+
+  /** Works until the signal aborts. Never fails: what goes wrong is said, and tried again with a growing pause. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.repeat('the projection', signal, 0, () => this.follow(signal)),
+      this.repeat('the heartbeat', signal, BEAT_MS, () => this.beat()),
+      this.repeat('the rebuild', signal, ATTEND_MS, () => this.rebuilder.attend(this.broken, signal)),
+      this.repeat(
+        'the sweep',
+        signal,
+        LONGEST_WAIT_MS,
+        this.once(() => this.sweep()),
+      ),
+    ]);
+  }
+
+  private async repeat(
+    what: string,
+    signal: AbortSignal,
+    everyMs: number,
+    work: () => Promise<void | 'done'>,
+  ): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        if ((await work()) === 'done') return;
+        failures = 0;
+        await pause(everyMs, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.told.lastError = error instanceof Error ? error.message : String(error);
+        if (failures === 0) this.log.warn({ err: error }, `${what} was interrupted`);
+        await pause(Math.min(WAIT_MS * 2 ** failures++, LONGEST_WAIT_MS), signal);
+      }
+    }
+  }
+
+  private once(work: () => Promise<boolean>): () => Promise<void | 'done'> {
+    return async () => ((await work()) ? 'done' : undefined);
+  }
+
+  private async sweep(): Promise<boolean> {
+    const meta = await readMeta(this.link);
+    if (!meta.live) return false;
+    await sweepGenerations(this.link, meta);
+    return true;
+  }
+
+  /** One session, or one look at why there can be none yet. */
+  private async follow(signal: AbortSignal): Promise<void> {
+    const session = await this.begin();
+    if (!session) return pause(WAIT_MS, signal);
+    this.session = session;
+    this.told.position = session.position;
+    try {
+      if (session.proveUntil !== undefined && session.position >= session.proveUntil) await this.prove(session);
+      const batches = this.store.subscribe({
+        after: session.position === 0n ? 'start' : session.position,
+        streamPrefixes: READ_MODEL_STREAM_PREFIXES,
+        maxBatch: this.batchSize,
+        signal: AbortSignal.any([signal, session.end.signal]),
+        onState: (state) => {
+          this.told.subscribed = state === 'connected';
+        },
+      });
+      for await (const batch of batches) {
+        await this.apply(session, batch);
+        if (session.end.signal.aborted) break;
+        this.told.lastError = undefined;
+      }
+    } catch (error) {
+      const down = error instanceof ReadModelUnavailable || error instanceof EventStoreUnavailable;
+      if (!down) this.behindSince ??= performance.now();
+      throw error;
+    } finally {
+      session.end.abort();
+      this.session = undefined;
+      this.told.vouching = false;
+      this.told.subscribed = false;
+    }
+  }
+
+  /** Where to begin and what must be shown first; `undefined` while there is nothing to project into. */
+  private async begin(): Promise<Session | undefined> {
+    const { link } = this;
+    const runs = runsNow(link);
+    if (!runs) return undefined;
+    if (link.evicts())
+      throw new Error('this Redis throws records away when it is full: set maxmemory-policy noeviction');
+    const meta = await readMeta(link);
+    if (!meta.live) return undefined;
+    const { generation, version } = meta.live;
+    if (version > PROJECTION_VERSION) {
+      throw new Error(`the live generation is of projection ${version}, newer than ours; a rebuild would go back`);
+    }
+
+    const names = REDIS_TAGS.map((tag) => redisNames.marker(generation, tag));
+    const markers = (await link.batch(names.map((key) => ({ call: 'get', key })))) as (string | null)[];
+    if (markers.includes(null)) {
+      this.broken = generation;
+      return undefined;
+    }
+    const position = markers.map(positionFrom).reduce((least, one) => (one < least ? one : least));
+    const [text, leftMs] = await link.batch(HEARTBEAT_READ);
+    const force = !coveredBy(runs, meta.vouched);
+    // A worker that starts while another's word still holds carries it on; else it first shows that all is there.
+    const proveUntil = force || !parseHeartbeat(text, leftMs) ? await this.store.head() : undefined;
+    if (force) this.log.warn({ from: String(position) }, 'Redis is another one than before; what it lost is replayed');
+    return { runs, position, proveUntil, force, end: new AbortController() };
+  }
+
+  private async apply(session: Session, batch: EventBatch): Promise<void> {
+    const { link, store } = this;
+    // Read after the batch came: a generation that is registered later replays what this batch holds.
+    const meta = await readMeta(link);
+    const generations = writableGenerations(meta, PROJECTION_VERSION);
+    if (!meta.live || generations.length === 0) return session.end.abort();
+    if (batch.events.length > 0) {
+      const groups = groupByStream(batch.events);
+      if (!meta.holdsImported) await announceImported(link, groups);
+      await Promise.all(generations.map((one) => projectInto(link, store, one, groups, session.force)));
+    }
+    if (!this.isOn(session)) return session.end.abort();
+    session.position = batch.position;
+    this.told.eventsApplied += batch.events.length;
+    this.onEvents(batch.events.length);
+    this.told.position = batch.position;
+    this.told.live = batch.live;
+    if (batch.position > this.told.head) this.told.head = batch.position;
+    this.behindSince = batch.live ? undefined : (this.behindSince ?? performance.now());
+    const { proveUntil } = session;
+    if (proveUntil !== undefined && (batch.live || batch.position >= proveUntil)) await this.prove(session);
+    this.note(meta.live.generation, batch.position);
+  }
+
+  /** Everything that may have been lost is written again: from here on these runs of Redis count. */
+  private async prove(session: Session): Promise<void> {
+    const { live } = await readMeta(this.link);
+    if (!live || !this.isOn(session)) return session.end.abort();
+    const args = [live.generation, 'vouched', [...session.runs].join(' ')];
+    const [done] = await this.link.batch([{ call: setWhileLive, key: redisNames.meta, args }]);
+    if (done !== 1) return session.end.abort();
+    session.force = false;
+    session.proveUntil = undefined;
+    await this.beat();
+  }
+
+  private isOn(session: Session): boolean {
+    const runs = runsNow(this.link);
+    return runs !== undefined && coveredBy(runs, session.runs);
+  }
+
+  /** Moves the markers, and with all of them in place says that the model is current. */
+  private async beat(): Promise<void> {
+    const { link, session } = this;
+    if (!session) return;
+    if (!this.isOn(session)) return session.end.abort();
+    const tooFarBehind = this.behindSince !== undefined && performance.now() - this.behindSince > this.maxStalenessMs;
+    this.told.vouching = session.proveUntil === undefined && !tooFarBehind;
+    if (!this.told.vouching) return;
+
+    const { live } = await readMeta(link);
+    if (!live) return session.end.abort();
+    const { generation } = live;
+    const position = positionText(session.position);
+    // Checked and sent in one go: what goes out now reaches the servers that the session knows, or nobody.
+    if (!this.isOn(session)) return session.end.abort();
+    const replies = await link.batch(
+      REDIS_TAGS.map((tag) => ({ call: advance, key: redisNames.marker(generation, tag), args: [position] })),
+    );
+    if (replies.includes(0)) {
+      this.broken = generation;
+      return session.end.abort();
+    }
+    if (!this.isOn(session)) return session.end.abort();
+    await link.batch([heartbeatWrite(session.runs, this.maxStalenessMs)]);
+    await this.lookAtHead();
+    this.note(generation, session.position);
+  }
+
+  private beats = 0;
+
+  private async lookAtHead(): Promise<void> {
+    if (this.beats++ % HEAD_EVERY_BEATS !== 0) return;
+    const head = await this.store.head().catch(() => undefined);
+    if (head !== undefined && head > this.told.head) this.told.head = head;
+  }
+
+  /** For whoever looks at the status: not waited for, and not needed to go on. */
+  private note(generation: string, position: bigint): void {
+    if (this.noting) return;
+    const args = [generation, positionText(position), positionText(this.told.head)];
+    this.noting = this.link
+      .batch([{ call: noteProgress, key: redisNames.meta, args }])
+      .catch(() => undefined)
+      .finally(() => {
+        this.noting = undefined;
+      });
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
+}

@@ -1,0 +1,143 @@
+import { redisNames, type SecretNamespace } from '@keyledger/contracts';
+import type { KeyState, KeyspaceState } from '@keyledger/domain';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisClient } from './connect.js';
+import { digestOf, type GenerationDigest } from './digest.js';
+import { RedisLink } from './link.js';
+import { Listing, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
+import { Lookups } from './lookups.js';
+import { readMeta, writableGenerations } from './meta.js';
+import { PROJECTION_VERSION } from './projection.js';
+import type { Projected } from './records.js';
+import { statusOf, type ProjectionStatus, type RebuildStatus } from './status.js';
+import { ReadModelUnavailable } from './unavailable.js';
+import { VIEW_MAX_AGE_MS, ViewKeeper, type ReadModelView } from './view.js';
+import { writeKeys, writeKeyspaces } from './writes.js';
+
+export interface ReadModelOptions {
+  /** How old the model may be. Default 300. */
+  maxStalenessSeconds?: number;
+}
+
+/**
+ * Keys and keyspaces as their events made them, in Redis. Everything here can be deleted and comes back; until then, and
+ * whenever it cannot be said that an answer is current, the answer is ReadModelUnavailable.
+ */
+export class ReadModel {
+  private readonly link: RedisLink;
+  private readonly keeper: ViewKeeper;
+  private readonly lookups: Lookups;
+  private readonly listing: Listing;
+
+  /** @param redis from `connectRedis`; it stays the caller's to close. */
+  constructor(redis: RedisClient, options: ReadModelOptions = {}) {
+    this.link = RedisLink.of(redis);
+    this.keeper = new ViewKeeper(this.link, (options.maxStalenessSeconds ?? 300) * 1000);
+    this.lookups = new Lookups(this.link, this.keeper);
+    this.listing = new Listing(this.link, this.lookups);
+  }
+
+  /** Begins to watch the model. Resolves after the first look at it, or after two seconds without one. */
+  start(): Promise<void> {
+    return this.keeper.start();
+  }
+
+  stop(): void {
+    this.keeper.stop();
+  }
+
+  /** What is known of the model now, without asking. At most a second old, or not fresh. */
+  view(): ReadModelView {
+    return this.keeper.view();
+  }
+
+  /**
+   * Brings a key to the state that a command has just decided, so that whoever asks after this sees it. To be called
+   * after the append: the generations to write are read here, and the event is then in all that become live later.
+   * Older states than what stands there do nothing.
+   * @throws ReadModelUnavailable if it cannot be said that all is written; the projector will write it.
+   */
+  async applyKey(state: KeyState, revision: number): Promise<void> {
+    const generations = await this.writable(state.secrets.some(({ imported }) => imported));
+    await Promise.all(generations.map((generation) => writeKeys(this.link, generation, [{ state, revision }])));
+  }
+
+  /** Likewise for a keyspace. */
+  async applyKeyspace(state: KeyspaceState, revision: number): Promise<void> {
+    const generations = await this.writable(false);
+    await Promise.all(generations.map((generation) => writeKeyspaces(this.link, generation, [{ state, revision }])));
+  }
+
+  /**
+   * The key that has a secret with this hash, whether it is current, in its grace or over.
+   * @throws ReadModelUnavailable whenever "none" or an old state would be a guess.
+   */
+  findByHash(hash: string, namespace: SecretNamespace): Promise<Projected<KeyState> | undefined> {
+    return this.lookups.byHash(hash, namespace);
+  }
+
+  /** @throws ReadModelUnavailable */
+  keyById(keyId: string): Promise<Projected<KeyState> | undefined> {
+    return this.lookups.byId(keyId);
+  }
+
+  /** @throws ReadModelUnavailable */
+  keyspace(keyspaceId: string): Promise<Projected<KeyspaceState> | undefined> {
+    return this.lookups.keyspace(keyspaceId);
+  }
+
+  /** @throws BadCursor, ReadModelUnavailable */
+  listKeys(query: KeyQuery): Promise<Page<KeyState>> {
+    return this.listing.keys(query);
+  }
+
+  /** @throws BadCursor, ReadModelUnavailable */
+  listKeyspaces(query: KeyspaceQuery): Promise<Page<KeyspaceState>> {
+    return this.listing.keyspaces(query);
+  }
+
+  /** What the live generation says, as one text to compare. Reads all of it. @throws ReadModelUnavailable */
+  async digest(): Promise<GenerationDigest & { generation: string }> {
+    const { live } = await readMeta(this.link);
+    if (!live) throw new ReadModelUnavailable('missing');
+    return { generation: live.generation, ...(await digestOf(this.link, live.generation)) };
+  }
+
+  /**
+   * Asks the workers for a new generation. A request that waits already, or is being carried out, is the answer to this
+   * one too. It waits in Redis for as long as no worker runs.
+   */
+  async requestRebuild(): Promise<{ rebuildId: string }> {
+    const asked = { rebuildId: randomUUID(), requestedAt: new Date().toISOString() };
+    const key = redisNames.meta;
+    await this.link.batch([{ call: 'hsetnx', key, args: ['request', JSON.stringify(asked)] }]);
+    const { request } = await readMeta(this.link);
+    return { rebuildId: request?.rebuildId ?? asked.rebuildId };
+  }
+
+  /** @throws ReadModelUnavailable if Redis cannot be reached. */
+  async rebuildStatus(): Promise<RebuildStatus> {
+    return (await this.projectionStatus()).rebuild;
+  }
+
+  /** @throws ReadModelUnavailable if Redis cannot be reached. */
+  projectionStatus(): Promise<ProjectionStatus> {
+    return statusOf(this.link);
+  }
+
+  private async writable(imported: boolean): Promise<string[]> {
+    const meta = await readMeta(this.link);
+    const generations = writableGenerations(meta, PROJECTION_VERSION);
+    if (generations.length === 0) throw new ReadModelUnavailable(meta.building ? 'rebuilding' : 'missing');
+    if (imported) {
+      if (!meta.holdsImported) {
+        await this.link.batch([{ call: 'hset', key: redisNames.meta, args: ['imported', '1'] }]);
+      }
+      // Until every reader has heard that there are imported keys it would not look for one. The projector may have said
+      // so a moment ago, so what counts is since when this process knows it.
+      await sleep(Math.max(0, this.keeper.importedSince() + VIEW_MAX_AGE_MS - performance.now()));
+    }
+    return generations;
+  }
+}

@@ -1,0 +1,128 @@
+import { script } from './link.js';
+
+/**
+ * Every conditional write there is. A text of ours begins with its revision, and a position is twenty digits wide, so
+ * that both can be compared where they stand.
+ */
+
+/** Sets the text unless the same or a newer revision stands there. Args: text, seconds to live ('' for ever). Gives 1 if set. */
+export const putIfNewer = script(
+  2,
+  `
+local key, text, ttl = ...
+local held = redis.call('GETRANGE', key, 0, 15)
+if held ~= '' and tonumber(string.match(held, '^%d+') or -1) >= tonumber(string.match(text, '^%d+')) then return 0 end
+if ttl == '' then redis.call('SET', key, text) else redis.call('SET', key, text, 'EX', ttl) end
+return 1`,
+);
+
+/** Replaces an older revision, but never makes a key. Args: text. */
+export const replaceIfOlder = script(
+  1,
+  `
+local key, text = ...
+local held = redis.call('GETRANGE', key, 0, 15)
+if held == '' or tonumber(string.match(held, '^%d+') or -1) >= tonumber(string.match(text, '^%d+')) then return 0 end
+redis.call('SET', key, text)
+return 1`,
+);
+
+/** Compare and set of a whole text. Args: the text expected ('' for none), the new one. Gives 1, or the text that stands there. */
+export const swap = script(
+  2,
+  `
+local key, expected, text = ...
+local held = redis.call('GET', key) or ''
+if held ~= expected then return held end
+redis.call('SET', key, text)
+return 1`,
+);
+
+/** Adds a member to an index. Args: member. */
+export const addHint = script(
+  1,
+  `
+local key, member = ...
+return redis.call('ZADD', key, 0, member)`,
+);
+
+/** Moves a marker forward, never back, and never makes one. Args: position. Gives 0 if there is no marker. */
+export const advance = script(
+  1,
+  `
+local key, position = ...
+local held = redis.call('GET', key)
+if not held then return 0 end
+if held < position then redis.call('SET', key, position) end
+return 1`,
+);
+
+/** Keeps a lease that is still the caller's. Args: token, milliseconds ('0' gives it back). */
+export const extend = script(
+  2,
+  `
+local key, token, ms = ...
+if redis.call('GET', key) ~= token then return 0 end
+if ms == '0' then redis.call('DEL', key) else redis.call('PEXPIRE', key, ms) end
+return 1`,
+);
+
+/** On meta: notes how far the live generation has come, never back. Args: generation, position, position of the head. */
+export const noteProgress = script(
+  3,
+  `
+local key, generation, position, head = ...
+if redis.call('HGET', key, 'live') ~= generation then return 0 end
+local held = redis.call('HGET', key, 'position')
+if not held or held < position then redis.call('HSET', key, 'position', position) end
+redis.call('HSET', key, 'head', head)
+return 1`,
+);
+
+/** On meta: sets a field while a generation is live. Args: generation, field, value. */
+export const setWhileLive = script(
+  3,
+  `
+local key, generation, field, value = ...
+if redis.call('HGET', key, 'live') ~= generation then return 0 end
+redis.call('HSET', key, field, value)
+return 1`,
+);
+
+/**
+ * On meta: a built generation becomes the live one, and the one before it is written on for a while.
+ * Args: the builder's token, generation, version, runs vouched for, position, report, the request that this answers.
+ * Gives 0 if another has begun to build since.
+ */
+export const goLive = script(
+  7,
+  `
+local key, token, generation, version, runs, position, report, request = ...
+if redis.call('HGET', key, 'builder') ~= token then return 0 end
+local old = redis.call('HGET', key, 'live')
+redis.call('HSET', key, 'live', generation, 'version', version, 'vouched', runs, 'position', position, 'last', report)
+if old then redis.call('HSET', key, 'retiring', old) end
+redis.call('HDEL', key, 'building', 'builder', 'buildPosition')
+if redis.call('HGET', key, 'request') == request then redis.call('HDEL', key, 'request') end
+return 1`,
+);
+
+/** On meta: forgets a generation that was being built, if it is still this builder's. Args: token. */
+export const abandonBuild = script(
+  1,
+  `
+local key, token = ...
+if redis.call('HGET', key, 'builder') ~= token then return 0 end
+redis.call('HDEL', key, 'building', 'builder', 'buildPosition')
+return 1`,
+);
+
+/** On meta: removes a field if it has this value. Args: field, value. */
+export const clearField = script(
+  2,
+  `
+local key, field, value = ...
+if redis.call('HGET', key, field) ~= value then return 0 end
+redis.call('HDEL', key, field)
+return 1`,
+);

@@ -1,0 +1,165 @@
+import { redisNames } from '@keyledger/contracts';
+import type { KeyState, KeyspaceState } from '@keyledger/domain';
+import type { KeyCommand, RedisLink } from './link.js';
+import {
+  decodePointer,
+  encodePointer,
+  encodeRecord,
+  encodeRetired,
+  keyIndexEntries,
+  keyspaceIndexEntry,
+  refOf,
+  sameSecret,
+  secretsOf,
+  type IndexEntry,
+  type Projected,
+  type SecretRef,
+} from './records.js';
+import { addHint, putIfNewer, replaceIfOlder, swap } from './scripts.js';
+import { ReadModelUnavailable } from './unavailable.js';
+
+/** A key as it shall stand in Redis. */
+export interface KeyChange extends Projected<KeyState> {
+  /** Secrets that came with the events behind this change, where they are known. */
+  introduced?: readonly SecretRef[];
+  /** The pointer as it was read just now; absent: it is read here. */
+  pointer?: string;
+  /** Writes everything anew, whatever the pointer says: parts of it may have been lost. Needs all of `introduced`. */
+  force?: boolean;
+}
+
+/** How long the trace of a secret stays that its key no longer remembers: it keeps late writers from bringing it back. */
+const FORGOTTEN_TTL_SECONDS = 3600;
+/** A writer that was held up for longer than this reads again before it writes; far below the time above. */
+const WRITE_WITHIN_MS = 10_000;
+const MAX_ROUNDS = 8;
+
+/**
+ * Writes keys into a generation, in any order, any number of times, from any number of processes at once, also with
+ * states that are long out of date: what stands there in the end is the newest of all.
+ *
+ * The pointer of a key is written last and by compare-and-set on its whole text. So a pointer at revision n says that
+ * everything of n is written, and nobody replaces a pointer without having dealt with the secrets that it named: each
+ * of them is either still named or marked as over. That is what keeps a secret's old record from outliving it when a
+ * writer jumps over several rotations.
+ * @param readAt when the pointers that come with the changes were read, by `performance.now()`.
+ * @throws ReadModelUnavailable if it cannot be said that all is written. Doing it again is always right.
+ */
+export async function writeKeys(
+  link: RedisLink,
+  generation: string,
+  changes: readonly KeyChange[],
+  readAt = performance.now(),
+): Promise<void> {
+  let open: readonly KeyChange[] = changes;
+  for (let round = 0; open.length > 0; round++) {
+    if (round === MAX_ROUNDS) throw new ReadModelUnavailable('unreachable', new Error('other writers came first'));
+    const pointers = await pointersOf(link, generation, open);
+    const plans = open.map((change, index) => planOf(generation, change, pointers[index] as string));
+    const inTime = (): boolean => performance.now() - readAt <= WRITE_WITHIN_MS;
+    if (inTime()) {
+      const hints = additions(plans.flatMap((plan) => plan.hints));
+      await link.batch([...plans.flatMap(({ commands }) => commands), ...hints]);
+      open = inTime() ? await movePointers(link, generation, plans) : forgetPointers(open);
+    } else {
+      open = forgetPointers(open);
+    }
+    readAt = performance.now();
+  }
+}
+
+/** Writes keyspaces under the same terms. Their record is one key, written after its hint. */
+export async function writeKeyspaces(
+  link: RedisLink,
+  generation: string,
+  changes: readonly Projected<KeyspaceState>[],
+): Promise<void> {
+  await link.batch(additions(changes.map(({ state }) => keyspaceIndexEntry(generation, state))));
+  await link.batch(
+    changes.map((change) => ({
+      call: putIfNewer,
+      key: redisNames.keyspace(generation, change.state.keyspaceId),
+      args: [encodeRecord(change), ''],
+    })),
+  );
+}
+
+interface Plan {
+  change: KeyChange;
+  pointer: string;
+  /** Absent where the same or a newer revision is written already. */
+  next?: string;
+  commands: KeyCommand[];
+  hints: IndexEntry[];
+}
+
+async function pointersOf(link: RedisLink, generation: string, changes: readonly KeyChange[]): Promise<string[]> {
+  const unread = changes.filter(({ pointer }) => pointer === undefined);
+  const replies = await link.batch(
+    unread.map(({ state }) => ({ call: 'get', key: redisNames.pointer(generation, state.keyId) })),
+  );
+  const read = replies.values();
+  return changes.map(({ pointer }) => pointer ?? (read.next().value as string | null) ?? '');
+}
+
+function planOf(generation: string, change: KeyChange, pointer: string): Plan {
+  const { state, revision, introduced = [], force = false } = change;
+  const { keyId } = state;
+  const held = decodePointer(pointer);
+  const nameOf = ({ namespace, hash }: SecretRef): string => redisNames.record(generation, namespace, hash);
+
+  if (held.revision >= revision && !force) {
+    // Complete already. A writer that died half-way may have left the record of a secret that has ended since.
+    const ended = introduced.filter((secret) => !held.secrets.some((one) => sameSecret(one, secret)));
+    const text = encodeRetired(held.revision, keyId);
+    const commands = ended.map((secret) => ({ call: replaceIfOlder, key: nameOf(secret), args: [text] }));
+    return { change, pointer, commands, hints: [] };
+  }
+  const usable = secretsOf(state);
+  const remembered = state.retired.map(refOf);
+  const known = [...usable, ...remembered];
+  const forgotten = [...held.secrets, ...introduced].filter((secret) => !known.some((one) => sameSecret(one, secret)));
+  const put = (secret: SecretRef, text: string, ttlSeconds: number | '' = ''): KeyCommand => {
+    return { call: putIfNewer, key: nameOf(secret), args: [text, ttlSeconds] };
+  };
+  const record = encodeRecord({ state, revision });
+  const over = encodeRetired(revision, keyId);
+  return {
+    change,
+    pointer,
+    ...(held.revision < revision && { next: encodePointer(state, revision) }),
+    commands: [
+      ...usable.map((secret) => put(secret, record)),
+      ...remembered.map((secret) => put(secret, over)),
+      ...forgotten.map((secret) => put(secret, over, FORGOTTEN_TTL_SECONDS)),
+    ],
+    hints: keyIndexEntries(generation, state),
+  };
+}
+
+/** Gives the changes that must be looked at again, because another writer moved their pointer meanwhile. */
+async function movePointers(link: RedisLink, generation: string, plans: readonly Plan[]): Promise<KeyChange[]> {
+  const moving = plans.filter(({ next }) => next !== undefined);
+  const replies = await link.batch(
+    moving.map(({ change, pointer, next }) => ({
+      call: swap,
+      key: redisNames.pointer(generation, change.state.keyId),
+      args: [pointer, next as string],
+    })),
+  );
+  return moving.flatMap(({ change }, index) => {
+    const reply = replies[index];
+    if (reply === 1) return [];
+    const introduced = [...(change.introduced ?? []), ...secretsOf(change.state)];
+    return [{ ...change, introduced, pointer: String(reply) }];
+  });
+}
+
+function forgetPointers(changes: readonly KeyChange[]): KeyChange[] {
+  return changes.map(({ pointer: _, ...change }) => change);
+}
+
+/** All scores are 0: the order is that of the members. */
+function additions(entries: readonly IndexEntry[]): KeyCommand[] {
+  return entries.map(({ key, member }) => ({ call: addHint, key, args: [member] }));
+}

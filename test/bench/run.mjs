@@ -1,0 +1,22 @@
+/** `npm run bench [-- verify|projection|start …]`: all benchmarks, or those that are named. */
+import { benchProjection } from './projection.bench.mjs';
+import { stopAll } from './processes.mjs';
+import { machine } from './report.mjs';
+import { benchStart } from './start.bench.mjs';
+import { benchVerify } from './verify.bench.mjs';
+
+const BENCHES = { verify: benchVerify, projection: benchProjection, start: benchStart };
+
+const names = process.argv.slice(2);
+const unknown = names.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) {
+  console.error(`no benchmark is called ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
+console.log(JSON.stringify({ machine: machine() }));
+try {
+  for (const name of names.length > 0 ? names : Object.keys(BENCHES)) await BENCHES[name]();
+} finally {
+  await stopAll();
+}
+process.exit(0);

@@ -1,0 +1,67 @@
+import { EventStore } from '@keyledger/event-store';
+import { expect } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { http, type Answer, type Client, type System } from '../support/index.js';
+
+/** What the api suites share: a client with the admin key, keyspaces of their own, and the end of the event log. */
+export class Desk {
+  readonly admin: Client;
+  private readonly store: EventStore;
+
+  constructor(private readonly system: System) {
+    this.admin = http(system.api.baseUrl, system.adminKey);
+    this.store = new EventStore({ url: system.eventStore.url });
+  }
+
+  /** Calls the api with this key. */
+  as(key: string): Client {
+    return http(this.system.api.baseUrl, key);
+  }
+
+  /** The position of the newest event: where it has not moved, nothing was appended. */
+  head(): Promise<bigint> {
+    return this.store.head();
+  }
+
+  /** The types of the events of one stream. */
+  async events(stream: string): Promise<string[]> {
+    const { events } = await this.store.load(stream);
+    return events.map(({ event }) => event.type);
+  }
+
+  dispose(): Promise<void> {
+    return this.store.dispose();
+  }
+
+  async keyspace(policy: object = {}, environments = ['live', 'test']): Promise<string> {
+    const prefix = `t${randomBytes(5).toString('hex')}`;
+    const made = await this.admin.post('/v1/keyspaces', { name: 'Test', prefix, environments, policy });
+    expect(made.status).toBe(201);
+    return prefix;
+  }
+
+  /** Issues a key and expects success. */
+  async issue(keyspaceId: string, more: object = {}): Promise<Answer['body']> {
+    const issued = await this.admin.post('/v1/keys', { ...requestFor(keyspaceId), ...more });
+    expect(issued.body).toMatchObject({ keyId: expect.any(String), effective: true });
+    return issued.body;
+  }
+
+  /** A management key with these scopes. */
+  async credential(...scopes: string[]): Promise<string> {
+    return (await this.issue('system', { scopes, lifetime: 'P1D' })).key;
+  }
+
+  async verdict(key: string, more: object = {}): Promise<string> {
+    const { body } = await this.admin.post('/v1/verify', { key, ...more });
+    return body.code;
+  }
+}
+
+export const requestFor = (keyspaceId: string) => ({
+  keyspaceId,
+  environment: 'live',
+  name: 'Checkout backend',
+  owner: { id: 'app_checkout', type: 'application' },
+  scopes: ['payments:read'],
+});

@@ -1,0 +1,216 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEventStore, startSystem, type System } from '../support/index.js';
+
+const WHOLE_KEY = /[a-z0-9]+_(live|test)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}/;
+
+let system: System, folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'keyledger-cli-'));
+  system = await startSystem();
+  expect(await keyledger('keyspaces', 'create', 'acme', '--name', 'Acme')).toMatchObject({ code: 0 });
+}, 120_000);
+afterAll(async () => {
+  await system?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Outcome {
+  code: number;
+  out: string;
+  err: string;
+}
+
+function keyledger(...args: string[]): Promise<Outcome> {
+  return run(args);
+}
+
+async function run(args: string[], { env = {}, stdin = '' }: { env?: object; stdin?: string } = {}): Promise<Outcome> {
+  const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', ...args], {
+    env: { ...process.env, KEYLEDGER_URL: system.api.baseUrl, KEYLEDGER_KEY: system.adminKey, ...env },
+  });
+  let out = '';
+  let err = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text) => (err += text));
+  child.stdin.end(stdin);
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, out, err };
+}
+
+const path = (name: string): string => join(folder, name);
+const ISSUE = 'keys issue --keyspace acme --environment live --scopes payments:read --owner app-7'.split(' ');
+
+async function issue(name: string, ...more: string[]): Promise<{ keyId: string; file: string; outcome: Outcome }> {
+  const file = path(`${name}.key`);
+  const outcome = await keyledger(...ISSUE, '--name', name, '--secret-file', file, '--json', ...more);
+  return { keyId: JSON.parse(outcome.out || '{}').keyId, file, outcome };
+}
+
+describe('a secret', () => {
+  it('goes to its file, for its owner only, and nowhere else', async () => {
+    const { file, outcome } = await issue('only-here');
+    expect(outcome.code).toBe(0);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readFileSync(file, 'utf8')).toMatch(WHOLE_KEY);
+    expect(outcome.out + outcome.err).not.toMatch(WHOLE_KEY);
+    expect((await keyledger('verify', '--secret-file', file)).code).toBe(0);
+  });
+
+  it('stands on standard output when that is asked for', async () => {
+    const { code, out } = await keyledger(...ISSUE, '--name', 'shown', '--show-secret', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out).key).toMatch(WHOLE_KEY);
+    const text = await keyledger(...ISSUE, '--name', 'shown too', '--show-secret');
+    expect(text.out).toMatch(WHOLE_KEY);
+  });
+
+  it('comes again under the same Idempotency-Key, and makes no second key', async () => {
+    const first = await issue('repeated', '--idempotency-key', 'one-intent');
+    const file = path('again.key');
+    const again = await keyledger(
+      ...ISSUE,
+      '--name',
+      'repeated',
+      '--secret-file',
+      file,
+      '--json',
+      '--idempotency-key',
+      'one-intent',
+    );
+    expect(JSON.parse(again.out).keyId).toBe(first.keyId);
+    expect(readFileSync(file, 'utf8')).toBe(readFileSync(first.file, 'utf8'));
+  });
+
+  it('of a refused request leaves no file behind', async () => {
+    const { file, outcome } = await issue('too-long', '--lifetime', 'P3000D');
+    expect(outcome.code).toBe(1);
+    expect(JSON.parse(outcome.err)).toMatchObject({ code: 'POLICY', errors: [{ field: 'lifetime' }] });
+    expect(existsSync(file)).toBe(false);
+  });
+});
+
+describe('a key over its life', () => {
+  it('is verified, rotated, suspended, reinstated and revoked, and each is seen at once', async () => {
+    const { keyId, file } = await issue('lifelong');
+    const verdict = async (secret: string, ...more: string[]): Promise<[number, string]> => {
+      const { code, out } = await keyledger('verify', '--secret-file', secret, '--json', ...more);
+      return [code, JSON.parse(out).code];
+    };
+    expect(await verdict(file, '--scopes', 'payments:read')).toEqual([0, 'VALID']);
+    expect(await verdict(file, '--scopes', 'payments:write')).toEqual([4, 'INSUFFICIENT_SCOPE']);
+
+    const newer = path('lifelong.new.key');
+    expect((await keyledger('keys', 'rotate', keyId, '--grace', 'PT1H', '--secret-file', newer)).code).toBe(0);
+    expect([await verdict(file), await verdict(newer)]).toEqual([
+      [0, 'VALID'],
+      [0, 'VALID'],
+    ]);
+    expect((await keyledger('keys', 'suspend', keyId, '--reason', 'odd')).code).toBe(0);
+    expect(await verdict(newer)).toEqual([4, 'SUSPENDED']);
+    expect((await keyledger('keys', 'reinstate', keyId, '--reason', 'fine')).code).toBe(0);
+    expect(await verdict(newer)).toEqual([0, 'VALID']);
+    expect((await keyledger('keys', 'revoke', keyId, '--reason', 'leaked')).code).toBe(0);
+    expect([await verdict(file), await verdict(newer)]).toEqual([
+      [4, 'REVOKED'],
+      [4, 'REVOKED'],
+    ]);
+    expect((await keyledger('keys', 'rotate', keyId, '--show-secret')).code).toBe(1);
+  });
+
+  it('is changed only at the revision that the caller saw', async () => {
+    const { keyId } = await issue('revised');
+    const rename = (name: string, revision: string): Promise<Outcome> =>
+      keyledger('keys', 'update', keyId, '--name', name, '--if-match', revision, '--json');
+    expect(await rename('first', '0')).toMatchObject({ code: 0 });
+    const late = await rename('second', '0');
+    expect(late.code).toBe(1);
+    expect(JSON.parse(late.err).code).toBe('PRECONDITION_FAILED');
+    expect(JSON.parse((await keyledger('keys', 'show', keyId, '--json')).out).name).toBe('first');
+  });
+});
+
+describe('many keys', () => {
+  const foreign = Array.from({ length: 5 }, () => `old_${randomBytes(24).toString('hex')}`);
+  const items = foreign.map((key, index) => ({
+    sha256: createHash('sha256').update(key).digest('hex'),
+    environment: index === 3 ? 'nowhere' : 'live',
+    name: `old ${index}`,
+    owner: { id: 'old-app', type: 'application' },
+    scopes: [],
+  }));
+
+  it('are imported from a file, those that are refused named by their place, the others verified', async () => {
+    const file = path('old.ndjson');
+    writeFileSync(file, items.map((item) => JSON.stringify(item)).join('\n'));
+    const imported = await keyledger('keys', 'import', file, '--keyspace', 'acme');
+    expect(imported.code).toBe(1);
+    expect(imported.out).toMatch(/^item 4: .*environment/m);
+    expect(imported.out).toContain('4 imported, 1 rejected');
+    expect((await run(['verify'], { stdin: foreign[0] ?? '' })).code).toBe(0);
+    expect((await run(['verify'], { stdin: foreign[3] ?? '' })).code).toBe(4);
+  });
+
+  it('are listed to the last over all pages, one a line for programs', async () => {
+    const all = await keyledger(
+      'keys',
+      'list',
+      '--keyspace',
+      'acme',
+      '--owner',
+      'old-app',
+      '--all',
+      '--limit',
+      '2',
+      '--json',
+    );
+    const names = all.out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).name);
+    expect(names.sort()).toEqual(['old 0', 'old 1', 'old 2', 'old 4']);
+  });
+
+  it('are revoked by their owner in one command, which has to be meant', async () => {
+    const command = ['keys', 'revoke-many', '--owner', 'old-app', '--reason', 'offboarding'];
+    expect((await keyledger(...command)).code).toBe(2);
+    const revoked = await keyledger(...command, '--yes');
+    expect(revoked).toMatchObject({ code: 0, out: '4 revoked, 0 not\n' });
+    expect((await run(['verify'], { stdin: foreign[0] ?? '' })).code).toBe(4);
+  });
+});
+
+describe('the server', () => {
+  it('is asked with the key of a file, and a key that is not good is refused with exit code 1', async () => {
+    writeFileSync(path('admin.key'), `${system.adminKey}\n`);
+    const env = { KEYLEDGER_KEY: '' };
+    expect((await run(['keyspaces', 'list', '--key-file', path('admin.key')], { env })).code).toBe(0);
+    const refused = await run(['keyspaces', 'list'], { env: { KEYLEDGER_KEY: 'x'.repeat(40) } });
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain('INVALID_TOKEN');
+    expect(refused.err).not.toContain('xxxx');
+  });
+
+  it('says how it is, rebuilds its read model and finds it equal', async () => {
+    const status = await keyledger('system', 'status', '--json');
+    expect(JSON.parse(status.out)).toMatchObject({ eventStore: { reachable: true }, redis: { reachable: true } });
+    const rebuilt = await keyledger('system', 'rebuild', '--wait', '--json');
+    expect(rebuilt.code).toBe(0);
+    expect(JSON.parse(rebuilt.out)).toMatchObject({ cause: 'request', equal: true, differingCount: 0 });
+  }, 60_000);
+
+  it('copies its event store to a folder that another event store serves, and to no folder with something in it', async () => {
+    const target = path('backup');
+    const backup = await keyledger('system', 'backup', target, '--json');
+    expect(backup.code).toBe(0);
+    expect(JSON.parse(backup.out)).toMatchObject({ folder: target });
+    expect((await keyledger('system', 'backup', target)).code).toBe(1);
+    const copy = await startEventStore({ folder: target });
+    await copy.stop();
+  }, 60_000);
+});

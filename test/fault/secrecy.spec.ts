@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { eventually, http, startSystem, type System } from '../support/index.js';
+
+const run = promisify(execFile);
+
+let system: System;
+const secrets: string[] = [];
+
+beforeAll(async () => {
+  system = await startSystem({ KEYLEDGER_LOG_LEVEL: 'debug' });
+  const api = http(system.api.baseUrl, system.adminKey);
+  const verifier = http(system.verifier.baseUrl, system.adminKey);
+  await api.post('/v1/keyspaces', { name: 'Secrecy', prefix: 'hush', policy: { selfRotate: true } });
+  const request = {
+    keyspaceId: 'hush',
+    environment: 'live',
+    name: 'quiet',
+    owner: { id: 'hush', type: 'service' },
+    scopes: ['a:read'],
+  };
+  const issued = await api.post('/v1/keys', request, { 'idempotency-key': 'hush-issue-1' });
+  const rotated = await api.post(`/v1/keys/${issued.body.keyId}/rotate`, {}, { 'idempotency-key': 'hush-rotate-1' });
+  secrets.push(issued.body.key, rotated.body.key, system.adminKey);
+
+  // Every way in which a key can come near a log or an error: as a credential, in a body, a wrong field, a URL, a header.
+  const [key] = secrets as [string];
+  await verifier.post('/v1/verify', { key });
+  await verifier.post('/v1/verify', { key: `${key.slice(0, -1)}!`, [key]: key });
+  await verifier.get('/v1/authorize', { authorization: `Bearer ${key}` });
+  await http(system.api.baseUrl, key).get('/v1/keys');
+  await http(system.api.baseUrl, key).post('/v1/keys/self/rotate', { graceSeconds: key });
+  await api.get(`/v1/keys/${key}`);
+  await api.get(`/v1/keys?cursor=${key}&${key}=1`);
+  await api.post('/v1/keys', { ...request, scopes: [key], [key]: 1 });
+  await api.post('/v1/keys', `{"name": "${key}", `);
+  await api.post(`/v1/keys/${issued.body.keyId}/revoke`, { reason: key });
+});
+
+afterAll(async () => {
+  await system.stop();
+});
+
+/** What makes a key secret: the part behind its secretId. */
+const secretPart = (key: string): string => key.slice(key.lastIndexOf('_') + 1);
+
+const expectNone = (place: string, text: string): void => {
+  expect(text.length).toBeGreaterThan(0);
+  for (const [index, secret] of secrets.entries()) {
+    if (text.includes(secretPart(secret))) throw new Error(`secret ${index} stands in ${place}`);
+  }
+};
+
+it('no secret stands in anything that Redis holds', async () => {
+  const cli = async (...args: string[]): Promise<string> =>
+    (await run('redis-cli', ['-p', String(system.redis.port), ...args], { maxBuffer: 1e8 })).stdout;
+  await cli('BGREWRITEAOF');
+  await eventually('the append-only file is rewritten', async () => {
+    expect(await cli('INFO', 'persistence')).toContain('aof_rewrite_in_progress:0');
+  });
+  expectNone('the append-only files of Redis', await readAll(system.redis.folder));
+  for (const key of (await cli('--scan')).split('\n').filter(Boolean)) {
+    const type = (await cli('TYPE', key)).trim();
+    const dump = {
+      string: ['GET', key],
+      hash: ['HGETALL', key],
+      zset: ['ZRANGE', key, '0', '-1'],
+      set: ['SMEMBERS', key],
+    };
+    const command = dump[type as keyof typeof dump];
+    expect({ key, type, known: command !== undefined }).toEqual({ key, type, known: true });
+    expectNone(`the Redis key ${key}`, `${key}${await cli(...(command ?? []))}`);
+  }
+});
+
+it('no secret stands in the files of the event store', async () => {
+  expectNone('the event store', await readAll(system.eventStore.folder));
+});
+
+it.each(['api', 'verifier', 'worker', 'eventStore', 'redis'] as const)('no secret stands in the log of %s', (part) => {
+  expectNone(`the log of ${part}`, `${system[part].logs()} `);
+});
+
+async function readAll(folder: string): Promise<string> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return (await Promise.all(files.map((file) => readFile(file, 'latin1')))).join('\n');
+}
