@@ -14,4 +14,8 @@ export * from './verify.js';
 export * from './events/metadata.js';
 export * from './events/key.events.js';
 export * from './events/keyspace.events.js';
+export * from './events/leak.events.js';
+export * from './events/channel.events.js';
+export * from './events/delivery.events.js';
+export * from './events/usage.events.js';
 export * from './events/catalog.js';

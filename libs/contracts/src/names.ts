@@ -7,10 +7,21 @@ export const DEFAULT_PREFIX = 'kl';
 export const streams = {
   key: (keyId: string) => `key-${keyId}`,
   keyspace: (keyspaceId: string) => `keyspace-${keyspaceId}`,
+  leak: (leakId: string) => `leak-${leakId}`,
+  channel: (channelId: string) => `channel-${channelId}`,
+  notification: (notificationId: string) => `notification-${notificationId}`,
+  delivery: (deliveryId: string) => `delivery-${deliveryId}`,
+  usage: (keyId: string) => `usage-${keyId}`,
 } as const;
 
 /** Prefixes of the streams that the read model is made of. */
 export const READ_MODEL_STREAM_PREFIXES = ['key-', 'keyspace-'] as const;
+
+/** The queues of the worker. Each has a hash tag of its own, so that on a Redis Cluster they spread over its nodes. */
+export const QUEUES = ['deadlines', 'deliveries', 'notifications', 'housekeeping'] as const;
+export type QueueName = (typeof QUEUES)[number];
+
+export const queuePrefix = (queue: QueueName): string => `{kl:q:${queue}}`;
 
 /** Request and response headers of our own, in lower case as Node gives them. */
 export const HEADERS = {

@@ -57,6 +57,9 @@ export const redisNames = {
     return `kl:${generation}:i:{${redisTagOf(own)}}${own}`;
   },
 
+  /** How far a reactor of the worker has come in the log. */
+  checkpoint: (reactor: string) => `kl:r:{${reactor}}`,
+
   /** Hash: what is known of a request with an Idempotency-Key, by an id that does not tell it; beside it the sealed text. */
   receipt: (id: string) => `kl:i:{${id}}`,
   sealedReceipt: (id: string) => `kl:i:{${id}}:sealed`,

@@ -1,3 +1,5 @@
+import type { Duration } from './time.js';
+
 /** Words with a closed list of values, as they stand in events, in Redis and over HTTP. */
 
 export const OWNER_TYPES = ['application', 'account', 'service', 'agent'] as const;
@@ -52,6 +54,53 @@ export interface Restrictions {
   /** Web origins, `scheme://host[:port]`, the host optionally starting with `*.`. */
   origins?: string[];
 }
+
+/** Replaces a key's secret every so often: by telling its owner, or by itself where a receiver takes the new one. */
+export interface RotationPolicy {
+  every: Duration;
+  grace: Duration;
+  mode: 'announce' | 'automatic';
+}
+
+/** What happens to a key of ours that was found where it should not be: `rotate:` ends its secret after that grace. */
+export type LeakResponse = 'revoke' | 'suspend' | 'alert' | `rotate:${Duration}`;
+
+/** Where a leak report came from. */
+export const LEAK_SOURCES = ['report', 'found', 'github', 'scan', 'honeykey'] as const;
+export type LeakSource = (typeof LEAK_SOURCES)[number];
+
+/** How an incident was closed. */
+export const LEAK_RESOLUTIONS = ['handled', 'false-positive', 'accepted-risk', 'duplicate'] as const;
+export type LeakResolution = (typeof LEAK_RESOLUTIONS)[number];
+
+export const CHANNEL_TYPES = ['webhook', 'email', 'slack', 'receiver'] as const;
+/** A `receiver` takes no news but new secrets, encrypted to its public key. */
+export type ChannelType = (typeof CHANNEL_TYPES)[number];
+
+/** What channels can be told, as the `type` of a notification. */
+export const NOTIFICATION_KINDS = [
+  'key.issued',
+  'key.rotated',
+  'key.revoked',
+  'key.suspended',
+  'key.reinstated',
+  'key.changed',
+  'key.expiring',
+  'key.expired',
+  'key.grace_ending',
+  'key.grace_ended',
+  'key.rotation_due',
+  'key.unused',
+  'key.leaked',
+  'secret.ready',
+  'secret.delivery_failed',
+  'leak.reported',
+  'leak.resolved',
+  'keyspace.changed',
+  'audit.mismatch',
+  'channel.test',
+] as const;
+export type NotificationKind = (typeof NOTIFICATION_KINDS)[number];
 
 /** Free text by name, at most 50 entries; for the owner's own bookkeeping, never judged. */
 export type KeyMetadata = Record<string, string>;

@@ -31,7 +31,9 @@ export function judge(
   request: JudgeRequest,
   now: Instant,
 ): Verdict {
-  if (!key || (request.keyspaceId !== undefined && request.keyspaceId !== key.keyspaceId)) return { code: 'NOT_FOUND' };
+  // A decoy must look to everybody like a key that is not there.
+  if (!key || key.decoy) return { code: 'NOT_FOUND' };
+  if (request.keyspaceId !== undefined && request.keyspaceId !== key.keyspaceId) return { code: 'NOT_FOUND' };
   const secret = key.secrets.find(({ hash }) => presentedHashes.includes(hash));
   const known = secret ?? key.retired.find(({ hash }) => presentedHashes.includes(hash));
   if (!known) return { code: 'NOT_FOUND' };

@@ -253,10 +253,10 @@ describe('suspending and reinstating a key', () => {
       .thenAppends();
   });
 
-  it('brings a key back exactly as it was', () => {
+  it('brings a key back as it was, and remembers since when it is back', () => {
     const before = key(rotated(1, at(1), at(DAY))).state;
     const after = key(rotated(1, at(1), at(DAY)), suspended(at(2)), reinstated(at(3))).state;
-    expect(after).toStrictEqual(before);
+    expect(after).toStrictEqual({ ...before, reinstatedAt: at(3) });
   });
 
   it('lets time go on: a key that expired meanwhile comes back expired', () => {

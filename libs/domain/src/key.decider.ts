@@ -2,6 +2,7 @@ import {
   durationSeconds,
   plusSeconds,
   refusal,
+  type Duration,
   type Instant,
   type KeyEvent,
   type KeyMetadata,
@@ -9,10 +10,13 @@ import {
   type Owner,
   type Restrictions,
   type RevocationReason,
+  type RotationPolicy,
   type SecretRecord,
 } from '@keyledger/contracts';
+import { eventsDue, type Surroundings } from './deadlines.js';
 import { accept, refuse, type Decider, type Decision } from './decider.js';
 import { sameJson } from './equality.js';
+import { reportLeak, type ReportLeak } from './key.leak.js';
 import { evolveKey, secretEndsAt, stateAt, type KeyState } from './key.state.js';
 import {
   earlierErrors,
@@ -24,6 +28,7 @@ import {
   type KeyRequest,
 } from './key.terms.js';
 import type { KeyspaceState } from './keyspace.decider.js';
+import { rotationErrors } from './keyspace.terms.js';
 
 export type { KeyRequest } from './key.terms.js';
 
@@ -50,8 +55,14 @@ export type KeyCommand =
       restrictions?: Restrictions;
       /** Earlier than it is; a key without expiry may get one. */
       expiresAt?: Instant;
+      /** The key's own rule; `keyspace` is needed to judge it. */
+      rotation?: RotationPolicy | 'none';
+      keyspace?: KeyspaceState;
       now: Instant;
-    };
+    }
+  | ({ type: 'MarkTime'; now: Instant } & Surroundings)
+  | { type: 'ExtendGrace'; secretId: string; length: Duration; now: Instant }
+  | ReportLeak;
 
 type Command<T extends KeyCommand['type']> = Extract<KeyCommand, { type: T }>;
 
@@ -75,6 +86,12 @@ function decideKey(command: KeyCommand, key: KeyState | undefined): Decision<Key
       return reinstate(command, key);
     case 'ChangeKey':
       return change(command, key);
+    case 'MarkTime':
+      return accept(...eventsDue(key, command, command.now));
+    case 'ExtendGrace':
+      return extendGrace(command, key);
+    case 'ReportLeak':
+      return reportLeak(command, key);
   }
 }
 
@@ -90,6 +107,9 @@ function issue(command: Command<'IssueKey'> | Command<'ImportKey'>, key: KeyStat
   ];
   const term = expiryOf(command, now);
   errors.push(...term.errors);
+  if (command.rotation && command.rotation !== 'none') {
+    errors.push(...rotationErrors('rotation', command.rotation, keyspace.policy));
+  }
   if (errors.length > 0) return refuse(refusal('POLICY', 'The key cannot be as it was asked for.', errors));
 
   const data: KeyTerms = {
@@ -107,6 +127,8 @@ function issue(command: Command<'IssueKey'> | Command<'ImportKey'>, key: KeyStat
     ...(command.notBefore !== undefined && { notBefore: command.notBefore }),
     ...(term.expiresAt !== undefined && { expiresAt: term.expiresAt }),
     ...(command.justification !== undefined && { justification: command.justification }),
+    ...(command.decoy && { decoy: true as const }),
+    ...(command.rotation !== undefined && { rotation: command.rotation }),
   };
   if (command.type === 'IssueKey') return accept({ type: 'KeyIssued', data });
   const { externalId, secret } = command;
@@ -152,7 +174,9 @@ function rotate(command: Command<'RotateKey'>, key: KeyState): Decision<KeyEvent
     return refuse(refusal('POLICY', 'The grace is too long.', [error]));
   }
   const wanted = plusSeconds(now, graceSeconds);
-  const graceEndsAt = key.expiresAt !== undefined && key.expiresAt < wanted ? key.expiresAt : wanted;
+  // A secret that was found somewhere may end before any grace does.
+  const end = secretEndsAt(key, current);
+  const graceEndsAt = end !== undefined && end < wanted ? end : wanted;
   return accept({
     type: 'KeyRotated',
     data: {
@@ -206,6 +230,10 @@ function change(command: Command<'ChangeKey'>, key: KeyState): Decision<KeyEvent
   if (restrictions && key.kind === 'publishable') {
     errors.push(...kindErrors(key.keyspaceId, { ...key, restrictions }));
   }
+  const { rotation, keyspace } = command;
+  if (rotation && rotation !== 'none' && keyspace) {
+    errors.push(...rotationErrors('rotation', rotation, keyspace.policy));
+  }
   if (errors.length > 0) return refuse(refusal('UNPROCESSABLE', 'The key cannot be changed like this.', errors));
 
   const changes = {
@@ -218,9 +246,24 @@ function change(command: Command<'ChangeKey'>, key: KeyState): Decision<KeyEvent
       expiresAt !== key.expiresAt && {
         expiresAt: { ...(key.expiresAt !== undefined && { before: key.expiresAt }), after: expiresAt },
       }),
+    ...(rotation !== undefined &&
+      !sameJson(rotation, key.rotation) && {
+        rotation: { ...(key.rotation !== undefined && { before: key.rotation }), after: rotation },
+      }),
   };
   if (Object.keys(changes).length === 0) return accept();
   return accept({ type: 'KeyDetailsChanged', data: { keyId: key.keyId, changes, changedAt: now } });
+}
+
+/** A grace that is still running ends later, but never after the key; one that is over stays over. */
+function extendGrace({ secretId, length, now }: Command<'ExtendGrace'>, key: KeyState): Decision<KeyEvent> {
+  const [, previous] = key.secrets;
+  if (previous?.secretId !== secretId || key.status === 'revoked') return accept();
+  const before = secretEndsAt(key, previous);
+  const wanted = plusSeconds(now, durationSeconds(length) ?? 0);
+  const after = key.expiresAt !== undefined && key.expiresAt < wanted ? key.expiresAt : wanted;
+  if (before === undefined || before <= now || after <= before) return accept();
+  return accept({ type: 'KeyGraceExtended', data: { keyId: key.keyId, secretId, before, after, extendedAt: now } });
 }
 
 function revokedAlready(key: KeyState) {

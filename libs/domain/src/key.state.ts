@@ -8,6 +8,7 @@ import type {
   Owner,
   Restrictions,
   RevocationReason,
+  RotationPolicy,
   SecretRecord,
 } from '@keyledger/contracts';
 
@@ -52,6 +53,15 @@ export interface KeyState {
   externalId?: string;
   suspension?: { reason: string; comment?: string; suspendedAt: Instant };
   revocation?: { reason: RevocationReason; comment?: string; requestedAt: Instant; revokedAt: Instant };
+  decoy?: true;
+  rotation?: RotationPolicy | 'none';
+  reinstatedAt?: Instant;
+  /** Its end is on record. */
+  expiryRecorded?: true;
+  /** What its owner was told, by the names that `deadlines.ts` gives it; of the secrets that it still has. */
+  announced?: string[];
+  /** The newest leak report about it. */
+  leak?: { leakId: string; reportedAt: Instant };
 }
 
 /** The state of a key at an instant, as people see it. */
@@ -97,16 +107,78 @@ function advance(state: KeyState, event: LaterKeyEvent): KeyState {
     }
     case 'KeyReinstated': {
       const { suspension: _, ...rest } = state;
-      return { ...rest, status: 'active' };
+      return { ...rest, status: 'active', reinstatedAt: event.data.reinstatedAt };
     }
     case 'KeyDetailsChanged':
       return change(state, event.data.changes);
+    case 'KeyExpiryAnnounced':
+    case 'KeyRotationAnnounced':
+    case 'KeyUnusedAnnounced':
+      return { ...state, announced: [...(state.announced ?? []), announcementOf(event)] };
+    case 'KeyExpired':
+      return { ...state, expiryRecorded: true };
+    case 'KeyGraceEnded':
+      return endSecret(state, event.data.secretId, event.data.endedAt);
+    case 'KeyGraceExtended':
+      return endAt(state, event.data.secretId, event.data.after);
+    case 'KeyLeakReported': {
+      const { secretId, leakId, reportedAt, secretEndsAt } = event.data;
+      const reported = { ...state, leak: { leakId, reportedAt } };
+      return secretEndsAt === undefined ? reported : endAt(reported, secretId, secretEndsAt);
+    }
   }
+}
+
+/** The name under which it is remembered that the owner was told. */
+export function announcementOf(
+  event: Extract<KeyEvent, { type: 'KeyExpiryAnnounced' | 'KeyRotationAnnounced' | 'KeyUnusedAnnounced' }>,
+): string {
+  switch (event.type) {
+    case 'KeyExpiryAnnounced':
+      return `${event.data.secretId} ${event.data.end} ${event.data.warning}`;
+    case 'KeyRotationAnnounced':
+      return `${event.data.secretId} rotation`;
+    case 'KeyUnusedAnnounced':
+      return `${UNUSED} ${event.data.unusedSince}`;
+  }
+}
+
+/** Stands where the others name a secret: the news is about the key. */
+const UNUSED = 'unused';
+
+function endSecret(state: KeyState, secretId: string, endedAt: Instant): KeyState {
+  const ended = state.secrets.filter((secret) => secret.secretId === secretId).map((one) => retiredAt(one, endedAt));
+  const secrets = state.secrets.filter((secret) => secret.secretId !== secretId);
+  return withSecrets(state, secrets, ended);
+}
+
+function endAt(state: KeyState, secretId: string, graceEndsAt: Instant): KeyState {
+  const cut = (secret: UsableSecret) => (secret.secretId === secretId ? { ...secret, graceEndsAt } : secret);
+  return { ...state, secrets: state.secrets.map(cut) };
+}
+
+function retiredAt({ secretId, hash, imported }: UsableSecret, endedAt: Instant): RetiredSecret {
+  return { secretId, hash, ...(imported && { imported }), endedAt };
+}
+
+/** What was announced of secrets that are over is forgotten with them, so that a record does not grow for ever. */
+function withSecrets(state: KeyState, secrets: UsableSecret[], ended: RetiredSecret[]): KeyState {
+  const { announced = [], ...rest } = state;
+  const kept = announced.filter((name) => {
+    const of = name.slice(0, name.indexOf(' '));
+    return of === UNUSED || secrets.some(({ secretId }) => secretId === of);
+  });
+  return {
+    ...rest,
+    secrets,
+    retired: [...ended, ...state.retired].slice(0, RETIRED_SECRETS_KEPT),
+    ...(kept.length > 0 && { announced: kept }),
+  };
 }
 
 function begin(terms: KeyTerms): KeyState {
   const { secret, keyId, keyspaceId, environment, kind, name, owner, scopes, restrictions, metadata } = terms;
-  const { createdAt, notBefore, expiresAt, justification } = terms;
+  const { createdAt, notBefore, expiresAt, justification, decoy, rotation } = terms;
   return {
     keyId,
     keyspaceId,
@@ -124,6 +196,8 @@ function begin(terms: KeyTerms): KeyState {
     ...(notBefore !== undefined && { notBefore }),
     ...(expiresAt !== undefined && { expiresAt }),
     ...(justification !== undefined && { justification }),
+    ...(decoy && { decoy }),
+    ...(rotation !== undefined && { rotation }),
   };
 }
 
@@ -133,17 +207,14 @@ function rotate(state: KeyState, data: Extract<KeyEvent, { type: 'KeyRotated' }>
     .map((secret) => ({ ...secret, graceEndsAt: data.graceEndsAt }));
   const ended = state.secrets
     .filter((secret) => secret.secretId !== data.previousSecretId)
-    .map(({ secretId, hash, imported, graceEndsAt }) => ({
-      secretId,
-      hash,
-      ...(imported && { imported }),
-      endedAt: graceEndsAt !== undefined && graceEndsAt < data.rotatedAt ? graceEndsAt : data.rotatedAt,
-    }));
-  return {
-    ...state,
-    secrets: [{ ...data.secret, createdAt: data.rotatedAt }, ...previous],
-    retired: [...ended, ...state.retired].slice(0, RETIRED_SECRETS_KEPT),
-  };
+    .map((secret) => {
+      const { graceEndsAt } = secret;
+      return retiredAt(
+        secret,
+        graceEndsAt !== undefined && graceEndsAt < data.rotatedAt ? graceEndsAt : data.rotatedAt,
+      );
+    });
+  return withSecrets(state, [{ ...data.secret, createdAt: data.rotatedAt }, ...previous], ended);
 }
 
 function change(
@@ -157,6 +228,7 @@ function change(
     ...(changes.owner?.after && { owner: changes.owner.after }),
     ...(changes.restrictions?.after && { restrictions: changes.restrictions.after }),
     ...(changes.expiresAt?.after !== undefined && expireAt(state, changes.expiresAt.after)),
+    ...(changes.rotation?.after !== undefined && { rotation: changes.rotation.after }),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   type KeyMetadata,
   type Owner,
   type Restrictions,
+  type RotationPolicy,
   type SecretRecord,
 } from '@keyledger/contracts';
 import type { KeyState } from './key.state.js';
@@ -34,6 +35,8 @@ export interface KeyRequest {
   restrictions: Restrictions;
   metadata: KeyMetadata;
   justification?: string;
+  decoy?: true;
+  rotation?: RotationPolicy | 'none';
   secret: SecretRecord;
   now: Instant;
 }

@@ -9,6 +9,7 @@ import {
   type KeyspacePolicy,
 } from '@keyledger/contracts';
 import { sameJson } from './equality.js';
+import { leakErrors, timeErrors } from './keyspace.terms.js';
 import { accept, refuse, type Decider, type Decision } from './decider.js';
 import { ENVIRONMENT_PATTERN, PREFIX_PATTERN, PUBLISHABLE_SUFFIX } from './key-format.js';
 import { isScope } from './scope.js';
@@ -27,8 +28,14 @@ export interface KeyspaceState {
   archivedAt?: Instant;
 }
 
-/** A policy as people write it: what is left out keeps its value; `scopes: null` lifts the limit. */
-export type PolicyInput = Partial<Omit<KeyspacePolicy, 'scopes'>> & { scopes?: string[] | null };
+/** What a policy may lack. Named as `null` it is taken out. */
+const REMOVABLE = ['scopes', 'rotation', 'unused'] as const;
+type Removable = (typeof REMOVABLE)[number];
+
+/** A policy as people write it: what is left out keeps its value. */
+export type PolicyInput = Partial<Omit<KeyspacePolicy, Removable>> & {
+  [K in Removable]?: KeyspacePolicy[K] | null | undefined;
+};
 
 export type KeyspaceCommand =
   | {
@@ -55,6 +62,10 @@ export const DEFAULT_POLICY: KeyspacePolicy = {
   secondRotation: 'end-oldest',
   selfRotate: false,
   selfRevoke: false,
+  expiryWarnings: ['P30D', 'P7D', 'P1D'],
+  endGrace: 'at-deadline',
+  failedDelivery: 'extend:P7D',
+  leaks: [],
 };
 
 export const keyspaceDecider: Decider<KeyspaceCommand, KeyspaceState | undefined, KeyspaceEvent> = {
@@ -89,7 +100,11 @@ function create(
     return refuse(refusal('KEYSPACE_EXISTS', `The prefix ${keyspaceId} belongs to another keyspace.`, [error]));
   }
   const policy = mergePolicy(defaultsFor(command.policy), command.policy);
-  const errors = [...prefixErrors(keyspaceId), ...environmentErrors(environments), ...policyErrors(policy)];
+  const errors = [
+    ...prefixErrors(keyspaceId),
+    ...environmentErrors(environments),
+    ...policyErrors(policy, environments),
+  ];
   if (errors.length > 0) return invalid(errors);
   return accept({
     type: 'KeyspaceCreated',
@@ -126,8 +141,9 @@ function defaultsFor(input: PolicyInput): KeyspacePolicy {
 /** Members of the input that are `undefined`, as request bodies have them, count as left out. */
 function mergePolicy(base: KeyspacePolicy, input: PolicyInput): KeyspacePolicy {
   const named = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as PolicyInput;
-  const { scopes, ...merged } = { ...base, ...named };
-  return scopes ? { ...merged, scopes } : merged;
+  const merged = { ...base, ...named };
+  for (const name of REMOVABLE) if (merged[name] === null) delete merged[name];
+  return merged as KeyspacePolicy;
 }
 
 function change(
@@ -138,7 +154,7 @@ function change(
   const environments = command.environments ?? state.environments;
   const policy = command.policy ? mergePolicy(state.policy, command.policy) : state.policy;
   const missing = state.environments.filter((environment) => !environments.includes(environment));
-  const errors = [...environmentErrors(environments), ...policyErrors(policy)];
+  const errors = [...environmentErrors(environments), ...policyErrors(policy, environments)];
   if (missing.length > 0) {
     const message = `leaves out ${missing.join(', ')}, where keys may exist`;
     errors.push({
@@ -190,7 +206,7 @@ function environmentErrors(environments: string[]): FieldError[] {
   });
 }
 
-function policyErrors(policy: KeyspacePolicy): FieldError[] {
+function policyErrors(policy: KeyspacePolicy, environments: readonly string[]): FieldError[] {
   const errors: FieldError[] = [];
   for (const { usual, most, least } of LENGTHS) {
     const [usualSeconds, mostSeconds] = [lengthOf(policy[usual], least), lengthOf(policy[most], least)];
@@ -210,6 +226,7 @@ function policyErrors(policy: KeyspacePolicy): FieldError[] {
       errors.push({ field, message: 'stands there twice', fix: 'name each scope once' });
     }
   }
+  errors.push(...timeErrors(policy), ...leakErrors({ ...policy, environments }));
   return errors;
 }
 

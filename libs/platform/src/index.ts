@@ -20,5 +20,6 @@ export * from './problem.filter.js';
 export * from './process.js';
 export * from './redact.js';
 export * from './request-context.js';
+export * from './sealing.js';
 export * from './settings.js';
 export * from './validation.js';

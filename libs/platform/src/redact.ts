@@ -16,7 +16,7 @@ const URL_PASSWORD = /(:\/\/[^\s:/@"']{0,256}):[^\s"']{1,512}@/g;
 
 /** Names under which a whole value is secret, in lower case without `-` and `_`. */
 const SECRET_NAMES = new Set(
-  'authorization proxyauthorization xapikey apikey key secret token accesstoken password cookie setcookie pepper peppers presented keyledgeradminkey keyledgerpeppers keyledgerkey'.split(
+  'authorization proxyauthorization xapikey apikey key secret token accesstoken password cookie setcookie pepper peppers presented keyledgeradminkey keyledgerpeppers keyledgersealingkeys keyledgerkey'.split(
     ' ',
   ),
 );

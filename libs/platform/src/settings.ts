@@ -2,6 +2,7 @@ import ipaddr from 'ipaddr.js';
 import { NotUsable, type Variable } from './config.js';
 import type { Pepper } from './digests.js';
 import { LOG_LEVELS, type LogLevel } from './logger.js';
+import type { SealingKey } from './sealing.js';
 
 /**
  * Every environment variable that any part of Keyledger reads, once. Each app loads the ones that it needs;
@@ -45,6 +46,14 @@ export const SETTINGS = {
     secret: true,
     parse: peppers,
   } as Variable<Pepper[]>,
+  sealingKeys: {
+    name: 'KEYLEDGER_SEALING_KEYS',
+    description:
+      'keys under which secrets of channels are encrypted, `id:base64` pairs of 32 bytes separated by commas, the first is current; `npm run up` makes one in the data folder if unset',
+    default: '',
+    secret: true,
+    parse: sealingKeys,
+  } as Variable<SealingKey[]>,
   trustedProxies: variable(
     'KEYLEDGER_TRUSTED_PROXIES',
     '',
@@ -124,19 +133,32 @@ function proxies(text: string): string[] {
 }
 
 function peppers(text: string): Pepper[] {
+  return namedKeys(text, 'pepper', 'at least 32 bytes', (length) => length >= 32);
+}
+
+function sealingKeys(text: string): SealingKey[] {
+  return namedKeys(text, 'sealing key', 'exactly 32 bytes', (length) => length === 32);
+}
+
+function namedKeys(
+  text: string,
+  what: string,
+  size: string,
+  fits: (length: number) => boolean,
+): { id: string; key: Buffer }[] {
   const parsed = list(text).map((entry, index) => {
     const [, id, encoded] = /^([A-Za-z0-9-]{1,32}):([A-Za-z0-9+/_-]+={0,2})$/.exec(entry) ?? [];
     const key = Buffer.from(encoded ?? '', 'base64');
-    if (id === undefined || key.length < 32) {
+    if (id === undefined || !fits(key.length)) {
       throw new NotUsable(
-        `has an entry ${index + 1} that is no pepper`,
-        '`id:base64` with an id of 1 to 32 letters, digits or "-" and at least 32 bytes (openssl rand -base64 32)',
+        `has an entry ${index + 1} that is no ${what}`,
+        `\`id:base64\` with an id of 1 to 32 letters, digits or "-" and ${size} (openssl rand -base64 32)`,
       );
     }
     return { id, key };
   });
   if (new Set(parsed.map(({ id }) => id)).size < parsed.length) {
-    throw new NotUsable('names one pepper twice', 'an id of its own for each, because stored hashes name it');
+    throw new NotUsable(`names one ${what} twice`, 'an id of its own for each, because what is stored names it');
   }
   return parsed;
 }

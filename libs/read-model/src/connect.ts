@@ -49,23 +49,45 @@ export function connectRedis(url: string, options: ConnectOptions = {}): RedisCl
   return client;
 }
 
-function createClient(address: Address, options: ConnectOptions): RedisClient {
+/**
+ * A client as BullMQ wants it: commands wait for a connection and are never given up, because a worker of a queue blocks
+ * on them for as long as there is nothing to do. It is for queues only; whoever answers a request uses `connectRedis`.
+ * @throws InvalidRedisUrl
+ */
+export function connectForQueues(url: string): RedisClient {
+  const address = parseRedisUrl(url);
+  const client = createClient(address, {}, { maxRetriesPerRequest: null, enableOfflineQueue: true });
+  client.on('error', () => undefined);
+  return client;
+}
+
+interface Waiting {
+  maxRetriesPerRequest: null;
+  enableOfflineQueue: true;
+}
+
+function createClient(address: Address, options: ConnectOptions, waiting?: Waiting): RedisClient {
   const { topology, hosts, db, username, password } = address;
   const common: RedisOptions = {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(address.tls && { tls: {} }),
     connectTimeout: options.connectTimeoutMs ?? 2000,
-    commandTimeout: options.commandTimeoutMs ?? 2000,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    enableAutoPipelining: true,
+    ...(waiting
+      ? { maxRetriesPerRequest: waiting.maxRetriesPerRequest }
+      : {
+          commandTimeout: options.commandTimeoutMs ?? 2000,
+          maxRetriesPerRequest: 0,
+          autoResendUnfulfilledCommands: false,
+          enableAutoPipelining: true,
+        }),
   };
+  const enableOfflineQueue = waiting?.enableOfflineQueue ?? false;
   if (topology === 'cluster') {
     const cluster: ClusterOptions = {
       redisOptions: common,
-      enableAutoPipelining: true,
-      enableOfflineQueue: false,
+      enableAutoPipelining: !waiting,
+      enableOfflineQueue,
       maxRedirections: 6,
       clusterRetryStrategy: backoffMs,
       slotsRefreshTimeout: 2000,
@@ -73,7 +95,7 @@ function createClient(address: Address, options: ConnectOptions): RedisClient {
     };
     return new Cluster(hosts, cluster);
   }
-  const single = { ...common, db, enableOfflineQueue: false, retryStrategy: backoffMs };
+  const single = { ...common, db, enableOfflineQueue, retryStrategy: backoffMs };
   if (topology === 'single') return new Redis({ ...single, ...hosts[0] });
   return new Redis({
     ...single,

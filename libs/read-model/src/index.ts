@@ -5,7 +5,8 @@
  * same guarded steps, in any order and any number of times, on a single Redis, under Sentinel and on a Cluster. An
  * answer is the truth or a ReadModelUnavailable.
  */
-export { connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
+export { Checkpoints } from './checkpoints.js';
+export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
 export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 export type { GenerationDigest } from './digest.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';

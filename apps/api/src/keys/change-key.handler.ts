@@ -1,9 +1,10 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { streams, type KeyEvent } from '@keyledger/contracts';
 import type { ChangedKey } from '@keyledger/contracts/http';
-import { keyDecider, type KeyCommand, type KeyState } from '@keyledger/domain';
+import { keyDecider, type KeyCommand, type KeyspaceState, type KeyState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
-import { assertKeyId, permitted } from '../access.js';
+import type { Caller } from '@keyledger/platform';
+import { assertKeyId, keyspaceFor, permitted } from '../access.js';
 import type { Intent } from '../http/intent.js';
 import { accepted, expecting, Visibility } from '../outcome.js';
 import type { Receipt } from '../receipts.js';
@@ -35,12 +36,13 @@ export class ChangeKeyHandler implements ICommandHandler<ChangeKey> {
     assertKeyId(keyId);
     const { caller, context, expectedRevision } = intent;
     const { now } = context;
+    const terms = change.type === 'ChangeKey' && change.rotation ? await this.policyFor(caller, keyId) : {};
     const outcome = await this.decisions.run<KeyCommand, KeyState | undefined, KeyEvent>(
       keyDecider,
       streams.key(keyId),
       (key) => {
         permitted(caller, keyId, key);
-        return { ...change, now };
+        return { ...change, ...terms, now };
       },
       'reason' in change ? { ...context, reason: change.reason } : context,
       expecting(expectedRevision),
@@ -49,5 +51,12 @@ export class ChangeKeyHandler implements ICommandHandler<ChangeKey> {
     const key = permitted(caller, keyId, state);
     const effective = await this.visibility.key(key, revision);
     return { body: { ...keyView(key, revision, now), effective }, replayed };
+  }
+
+  /** A rule of the key's own must fit into the policy of its keyspace, which no key can leave. */
+  private async policyFor(caller: Caller, keyId: string): Promise<{ keyspace: KeyspaceState }> {
+    const { state } = await this.decisions.load(keyDecider, streams.key(keyId));
+    const { keyspaceId } = permitted(caller, keyId, state);
+    return { keyspace: (await keyspaceFor(this.decisions, keyspaceId)).state };
   }
 }

@@ -32,7 +32,7 @@ export class IssueKeyHandler implements ICommandHandler<IssueKey> {
 
   async execute({ request, intent }: IssueKey): Promise<Receipt<IssuedKey>> {
     const { caller, context } = intent;
-    const { keyspaceId, kind = 'secret', restrictions = {}, metadata = {}, ...terms } = plain(request);
+    const { keyspaceId, kind = 'secret', restrictions = {}, metadata = {}, decoy, rotation, ...terms } = plain(request);
     const { state: keyspace } = await keyspaceFor(this.decisions, keyspaceId, caller);
     assertGrantable(caller, keyspaceId, request.scopes);
     if (keyspaceId === SYSTEM_KEYSPACE && kind === 'publishable') throw publishableCredential();
@@ -50,6 +50,8 @@ export class IssueKeyHandler implements ICommandHandler<IssueKey> {
         restrictions,
         metadata,
         ...terms,
+        ...(decoy && { decoy: true as const }),
+        ...(rotation !== undefined && { rotation: rotation ?? ('none' as const) }),
         secret,
         now,
       } as const;

@@ -4,7 +4,7 @@ import { stateAt, type KeyState } from '@keyledger/domain';
 
 /** A key as callers see it: its secrets by their masks, its state at `now`. */
 export function keyView(key: KeyState, revision: number, now: Instant): KeyView {
-  const { notBefore, justification, externalId, suspension, revocation } = key;
+  const { notBefore, justification, externalId, suspension, revocation, decoy, rotation, leak } = key;
   return {
     keyId: key.keyId,
     keyspaceId: key.keyspaceId,
@@ -31,6 +31,9 @@ export function keyView(key: KeyState, revision: number, now: Instant): KeyView 
     ...(externalId !== undefined && { externalId }),
     ...(suspension && { suspension }),
     ...(revocation && { revocation }),
+    ...(decoy && { decoy }),
+    ...(rotation !== undefined && { rotation: rotation === 'none' ? null : rotation }),
+    ...(leak && { leak }),
     revision,
   };
 }

@@ -105,7 +105,9 @@ export class KeysController {
     @CurrentIntent() intent: Intent,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ChangedKey> {
-    const change = { type: 'ChangeKey', ...plain(request) } as const;
+    const { rotation, ...rest } = plain(request);
+    const rule = rotation === undefined ? {} : { rotation: rotation ?? ('none' as const) };
+    const change = { type: 'ChangeKey', ...rest, ...rule } as const;
     return tagged(reply, received(reply, await this.commands.execute(new ChangeKey(keyId, change, intent))));
   }
 

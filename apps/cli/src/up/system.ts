@@ -11,6 +11,7 @@ import { LogFile } from './logs.js';
 import { APPS, planFrom, portsOf, reachable, type AppName, type Plan, type ServiceName } from './plan.js';
 import { refuseTakenPorts } from './ports.js';
 import { checkRedis, findRedisServer, shutDownOrphan, spawnRedis } from './redis-server.js';
+import { ownSealingKey } from './sealing-key.js';
 import { Service, type ServiceOptions } from './service.js';
 import { Watchdog } from './watchdog.js';
 
@@ -132,6 +133,7 @@ class System {
           [SETTINGS.eventStoreUrl.name]: this.plan.eventStoreUrl,
           [portVariable]: String(this.addressOf(name).port),
           ...(name === 'api' && { [SETTINGS.adminKey.name]: this.env[SETTINGS.adminKey.name] }),
+          ...(name !== 'verifier' && { [SETTINGS.sealingKeys.name]: this.sealingKeys() }),
         }),
       onMessage: (message) => {
         if (message.type === 'listening') this.ports.set(name, message.port);
@@ -145,18 +147,23 @@ class System {
     };
   }
 
-  /** Nobody but the api is told the admin key, and no process the key of the command line. */
+  /** Each process is told the secrets that it needs: none the key of the command line, the api alone the admin key. */
   private fork(name: AppName | 'eventstore', own: NodeJS.ProcessEnv): ChildProcess {
     const env: NodeJS.ProcessEnv = {
       ...this.env,
       NODE_ENV: 'production',
       [SETTINGS.dataDir.name]: this.folder.path,
       [SETTINGS.adminKey.name]: undefined,
+      [SETTINGS.sealingKeys.name]: undefined,
       [SETTINGS.cliKey.name]: undefined,
       ...own,
     };
     const module = join(APPS_FOLDER, name, 'src/main.js');
     return fork(module, [], { env, execArgv: [], detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  }
+
+  private sealingKeys(): string {
+    return this.env[SETTINGS.sealingKeys.name]?.trim() || ownSealingKey(this.folder.path);
   }
 
   private async stop(started: Promise<void>): Promise<void> {

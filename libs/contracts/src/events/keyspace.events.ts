@@ -1,5 +1,19 @@
 import type { Duration, Instant } from '../time.js';
+import type { KeyKind, LeakResponse, RotationPolicy } from '../words.js';
 import type { Change } from './key.events.js';
+
+/** What happens to a key that nobody has used for so long. */
+export interface UnusedPolicy {
+  after: Duration;
+  action: 'announce' | 'suspend';
+}
+
+/** The response for the keys that it names; an absent member names all. The first rule that names a key holds. */
+export interface LeakRule {
+  environment?: string;
+  kind?: KeyKind;
+  response: LeakResponse;
+}
 
 /** The rules that hold for the keys of a keyspace, judged when a key is issued, rotated or changed. */
 export interface KeyspacePolicy {
@@ -18,6 +32,18 @@ export interface KeyspacePolicy {
   /** Whether the holder of a key may rotate or revoke it with nothing but the key. */
   selfRotate: boolean;
   selfRevoke: boolean;
+  /** How long before its end the owner of a key is warned. */
+  expiryWarnings: Duration[];
+  /** Absent: keys are rotated by whoever wants to. */
+  rotation?: RotationPolicy;
+  /** When a grace ends: at its deadline, or earlier once the new secret is used and the old was silent for so long. */
+  endGrace: 'at-deadline' | `when-idle:${Duration}`;
+  /** What a rotation by policy does to the old secret when the new one cannot be delivered. */
+  failedDelivery: 'keep' | `extend:${Duration}`;
+  /** Absent: keys may stay unused. */
+  unused?: UnusedPolicy;
+  /** Where no rule names a key: `revoke` for a secret key, `alert` for a publishable one. */
+  leaks: LeakRule[];
 }
 
 export interface KeyspaceCreated {

@@ -110,6 +110,19 @@ export const IsDuration = (): PropertyDecorator =>
     { format: 'duration' },
   );
 
+/** One of a few words, or another word with `:` and an ISO-8601 duration behind it. */
+export const IsRule = (words: readonly string[], withDuration: string): PropertyDecorator =>
+  check(
+    'rule',
+    (value) =>
+      typeof value === 'string' &&
+      (words.includes(value) ||
+        (value.startsWith(`${withDuration}:`) && durationSeconds(value.slice(withDuration.length + 1)) !== undefined)),
+    'is none of the rules that are possible here',
+    `one of ${words.join(', ')}, or "${withDuration}:" and an ISO-8601 duration, e.g. "${withDuration}:PT1H"`,
+    { pattern: `^(${words.join('|')}|${withDuration}:P.+)$` },
+  );
+
 /** An ISO-8601 instant with its zone; what arrives is its one stored form. */
 export const IsInstant = (): PropertyDecorator =>
   both(

@@ -1,4 +1,5 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { RotationInput } from './keyspaces.dto.js';
 import { KEY_KINDS, KEY_STATES, OWNER_TYPES, REVOCATION_REASONS } from '../words.js';
 import type { KeyKind, KeyStateName, OwnerType, RevocationReason } from '../words.js';
 
@@ -39,6 +40,11 @@ export class RevocationView {
   revokedAt: string;
 }
 
+export class LeakMarkView {
+  leakId: string;
+  reportedAt: string;
+}
+
 export class KeyView {
   /** Names the key for good, whatever becomes of its secrets. */
   keyId: string;
@@ -69,6 +75,13 @@ export class KeyView {
   externalId?: string;
   suspension?: SuspensionView;
   revocation?: RevocationView;
+  /** It is a bait: it verifies as NOT_FOUND. */
+  decoy?: boolean;
+  /** How the key is rotated, in place of the keyspace's rule; null: it is not rotated by policy. */
+  @ApiProperty({ required: false, nullable: true, type: RotationInput })
+  rotation?: RotationInput | null;
+  /** The newest report that it was found where it should not be. */
+  leak?: LeakMarkView;
   /** Revision of the key, as in the ETag. */
   revision: number;
 }

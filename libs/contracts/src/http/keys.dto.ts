@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
-import { IsIn, IsInt, IsObject, Max, Min, ValidateNested } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsObject, Max, Min, ValidateNested } from 'class-validator';
 import { MAX_DURATION_SECONDS } from '../time.js';
 import { KEY_KINDS, KEY_STATES, OWNER_TYPES, REVOCATION_REASONS } from '../words.js';
 import type { KeyKind, KeyStateName, OwnerType, RevocationReason } from '../words.js';
@@ -15,6 +15,7 @@ import {
   OptionalOrNull,
   Paragraph,
 } from './fields.js';
+import { RotationInput } from './keyspaces.dto.js';
 import { PageQuery } from './page.dto.js';
 
 const oneOf = (values: readonly string[]) => ({
@@ -124,6 +125,22 @@ export class IssueKeyRequest {
   @Optional()
   @Paragraph(LIMITS.justification)
   justification?: string;
+
+  /** A bait: it verifies as NOT_FOUND, and whoever presents it raises a leak incident. */
+  @Optional()
+  @IsBoolean({ message: 'is not true or false' })
+  decoy?: boolean;
+
+  /** How the key is rotated, in place of the keyspace's rule; null: it is not rotated by policy. */
+  @ApiProperty({ required: false, nullable: true, type: RotationInput })
+  @OptionalOrNull()
+  @IsObject({
+    message: 'is not an object',
+    context: { fix: 'e.g. {"every": "P30D", "grace": "P1D", "mode": "announce"}' },
+  })
+  @ValidateNested()
+  @Type(() => RotationInput)
+  rotation?: RotationInput | null;
 }
 
 /** What is named replaces what was; what is left out stays. */
@@ -154,6 +171,17 @@ export class ChangeKeyRequest {
   @Optional()
   @IsInstant()
   expiresAt?: string;
+
+  /** How the key is rotated, in place of the keyspace's rule; null: it is not rotated by policy. */
+  @ApiProperty({ required: false, nullable: true, type: RotationInput })
+  @OptionalOrNull()
+  @IsObject({
+    message: 'is not an object',
+    context: { fix: 'e.g. {"every": "P30D", "grace": "P1D", "mode": "announce"}' },
+  })
+  @ValidateNested()
+  @Type(() => RotationInput)
+  rotation?: RotationInput | null;
 }
 
 /** Rotating one's own key takes the grace of the policy, so that a thief cannot lock its owner out at once. */

@@ -1,9 +1,74 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
-import { IsBoolean, IsIn, IsObject, ValidateNested } from 'class-validator';
-import { IsDuration, LIMITS, Line, Lines, Optional, OptionalOrNull } from './fields.js';
+import { IsArray, IsBoolean, IsIn, IsObject, ValidateNested } from 'class-validator';
+import { KEY_KINDS, type KeyKind } from '../words.js';
+import { IsDuration, IsRule, LIMITS, Line, Lines, Optional, OptionalOrNull } from './fields.js';
 
 const SECOND_ROTATION = ['end-oldest', 'refuse'] as const;
+const ROTATION_MODES = ['announce', 'automatic'] as const;
+const UNUSED_ACTIONS = ['announce', 'suspend'] as const;
+
+const oneOf = (values: readonly string[]) => ({
+  message: 'is none of the values that are possible here',
+  context: { fix: `one of ${values.join(', ')}` },
+});
+
+/** Replaces a key's secret every so often. */
+export class RotationInput {
+  /**
+   * How old a secret may grow.
+   * @example 'P30D'
+   */
+  @IsDuration()
+  every: string;
+
+  /**
+   * How long the old secret then works beside the new one; shorter than `every`, and no longer than `maxGrace`.
+   * @example 'P1D'
+   */
+  @IsDuration()
+  grace: string;
+
+  /**
+   * `announce` tells the owner. `automatic` rotates and hands the new secret to the owner's receiver, encrypted to it;
+   * an owner without a receiver is told instead.
+   */
+  @ApiProperty({ enum: ROTATION_MODES })
+  @IsIn(ROTATION_MODES, oneOf(ROTATION_MODES))
+  mode: 'announce' | 'automatic';
+}
+
+/** What happens to a key that nobody has used for so long. */
+export class UnusedInput {
+  /** @example 'P60D' */
+  @IsDuration()
+  after: string;
+
+  @ApiProperty({ enum: UNUSED_ACTIONS })
+  @IsIn(UNUSED_ACTIONS, oneOf(UNUSED_ACTIONS))
+  action: 'announce' | 'suspend';
+}
+
+/** The response to a leak of the keys that it names; an absent member names all. The first that names a key holds. */
+export class LeakRuleInput {
+  /** @example 'live' */
+  @Optional()
+  @Line(LIMITS.name)
+  environment?: string;
+
+  @ApiProperty({ required: false, enum: KEY_KINDS })
+  @Optional()
+  @IsIn(KEY_KINDS, oneOf(KEY_KINDS))
+  kind?: KeyKind;
+
+  /**
+   * `revoke`, `suspend`, `alert`, or `rotate:` with the grace after which the leaked secret ends.
+   * @example 'rotate:PT1H'
+   */
+  @ApiProperty({ type: String })
+  @IsRule(['revoke', 'suspend', 'alert'], 'rotate')
+  response: 'revoke' | 'suspend' | 'alert' | `rotate:${string}`;
+}
 
 /** The policy as people write it: what is left out keeps its value, or gets its default in a new keyspace. */
 export class PolicyInput {
@@ -64,6 +129,60 @@ export class PolicyInput {
   @Optional()
   @IsBoolean({ message: 'is not true or false' })
   selfRevoke?: boolean;
+
+  /**
+   * How long before its end the owner of a key is warned.
+   * @example ['P30D', 'P7D', 'P1D']
+   */
+  @Optional()
+  @Lines(10, 32)
+  expiryWarnings?: string[];
+
+  /** How keys are rotated by policy; null: they are not. */
+  @ApiProperty({ required: false, nullable: true, type: RotationInput })
+  @OptionalOrNull()
+  @IsObject({
+    message: 'is not an object',
+    context: { fix: 'e.g. {"every": "P30D", "grace": "P1D", "mode": "announce"}' },
+  })
+  @ValidateNested()
+  @Type(() => RotationInput)
+  rotation?: RotationInput | null;
+
+  /**
+   * When a grace ends: `at-deadline`, or `when-idle:` and how long the old secret must be silent while the new is used.
+   * @example 'when-idle:PT6H'
+   */
+  @ApiProperty({ required: false, type: String })
+  @Optional()
+  @IsRule(['at-deadline'], 'when-idle')
+  endGrace?: 'at-deadline' | `when-idle:${string}`;
+
+  /**
+   * What a rotation by policy does to the old secret when the new one cannot be delivered: `keep` its grace, or
+   * `extend:` it by so long from then on.
+   * @example 'extend:P7D'
+   */
+  @ApiProperty({ required: false, type: String })
+  @Optional()
+  @IsRule(['keep'], 'extend')
+  failedDelivery?: 'keep' | `extend:${string}`;
+
+  /** What happens to unused keys; null: nothing. */
+  @ApiProperty({ required: false, nullable: true, type: UnusedInput })
+  @OptionalOrNull()
+  @IsObject({ message: 'is not an object', context: { fix: 'e.g. {"after": "P60D", "action": "announce"}' } })
+  @ValidateNested()
+  @Type(() => UnusedInput)
+  unused?: UnusedInput | null;
+
+  /** What happens to keys that were found where they should not be; by default secret keys are revoked. */
+  @ApiProperty({ required: false, type: [LeakRuleInput] })
+  @Optional()
+  @IsArray({ message: 'is not a list', context: { fix: 'e.g. [{"environment": "test", "response": "alert"}]' } })
+  @ValidateNested({ each: true, message: 'is not an object' })
+  @Type(() => LeakRuleInput)
+  leaks?: LeakRuleInput[];
 }
 
 export class CreateKeyspaceRequest {
@@ -126,6 +245,19 @@ export class PolicyView {
   secondRotation: 'end-oldest' | 'refuse';
   selfRotate: boolean;
   selfRevoke: boolean;
+  /** @example ['P30D', 'P7D', 'P1D'] */
+  expiryWarnings: string[];
+  /** Absent: keys are not rotated by policy. */
+  rotation?: RotationInput;
+  /** @example 'at-deadline' */
+  @ApiProperty({ type: String })
+  endGrace: string;
+  /** @example 'extend:P7D' */
+  @ApiProperty({ type: String })
+  failedDelivery: string;
+  /** Absent: nothing happens to unused keys. */
+  unused?: UnusedInput;
+  leaks: LeakRuleInput[];
 }
 
 export class KeyspaceView {

@@ -1,0 +1,86 @@
+import { queuePrefix, type QueueName } from '@keyledger/contracts';
+import type { Logger } from '@keyledger/platform';
+import { connectForQueues, type RedisClient } from '@keyledger/read-model';
+import { Queue, Worker, type ConnectionOptions, type Job, type JobsOptions } from 'bullmq';
+
+/** How often a job is tried, and the pauses between: 1 s, 2 s, 4 s … with jitter. Its queue's sweep begins it anew. */
+const TRIES: JobsOptions = {
+  attempts: 8,
+  backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
+  // A job that is done must go at once: while it is there, another of the same id is ignored.
+  removeOnComplete: true,
+  removeOnFail: { count: 1000, age: 7 * 86_400 },
+};
+
+export interface ProcessOptions {
+  concurrency: number;
+  /** How long a worker may be silent before another takes its job over. */
+  lockMs?: number;
+}
+
+/**
+ * The BullMQ queues of this process. Everything in them can be lost: what has to be done is derived again from the
+ * events by whoever owns a queue, under the same job ids.
+ */
+export class Queues {
+  private readonly queues = new Map<QueueName, Queue>();
+  private readonly workers: Worker[] = [];
+  private readonly clients: RedisClient[] = [];
+  private readonly shared: RedisClient;
+
+  constructor(
+    private readonly redisUrl: string,
+    private readonly logger: Logger,
+  ) {
+    this.shared = this.connect();
+  }
+
+  queue(name: QueueName): Queue {
+    const known = this.queues.get(name);
+    if (known) return known;
+    const queue = new Queue(name, {
+      connection: this.shared,
+      prefix: queuePrefix(name),
+      defaultJobOptions: TRIES,
+    });
+    queue.on('error', (error) => this.logger.warn({ err: error, queue: name }, 'a queue cannot reach Redis'));
+    this.queues.set(name, queue);
+    return queue;
+  }
+
+  /** Works on a queue's jobs from now on. A throw has the job tried again, as its options say. */
+  process<T>(name: QueueName, work: (job: Job<T>) => Promise<unknown>, options: ProcessOptions): Worker<T> {
+    const { concurrency, lockMs = 30_000 } = options;
+    const worker = new Worker<T>(name, work, {
+      connection: this.connect(),
+      prefix: queuePrefix(name),
+      concurrency,
+      lockDuration: lockMs,
+      maxStalledCount: 10,
+    });
+    worker.on('error', (error) => this.logger.warn({ err: error, queue: name }, 'a queue cannot reach Redis'));
+    worker.on('failed', (job, error) => {
+      const { id, attemptsMade } = job ?? {};
+      this.logger.warn({ err: error, queue: name, jobId: id, attemptsMade }, 'a job failed');
+    });
+    this.workers.push(worker as Worker);
+    return worker;
+  }
+
+  /** Lets the jobs at hand end, no longer than ten seconds; others are taken over elsewhere or later. */
+  async close(): Promise<void> {
+    const force = setTimeout(() => void Promise.all(this.workers.map((one) => one.close(true))), CLOSE_WITHIN_MS);
+    await Promise.all(this.workers.map((one) => one.close().catch(() => undefined)));
+    clearTimeout(force);
+    await Promise.all([...this.queues.values()].map((one) => one.close().catch(() => undefined)));
+    for (const client of this.clients) client.disconnect();
+  }
+
+  private connect(): RedisClient {
+    const client = connectForQueues(this.redisUrl);
+    this.clients.push(client);
+    return client;
+  }
+}
+
+const CLOSE_WITHIN_MS = 6000;

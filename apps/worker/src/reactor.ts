@@ -1,0 +1,96 @@
+import type { EventBatch, EventStore } from '@keyledger/event-store';
+import type { Logger } from '@keyledger/platform';
+import type { Checkpoints } from '@keyledger/read-model';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Turns what happened into what has to happen next: jobs, further events, hints in Redis. */
+export interface Reactor {
+  /** Names its checkpoint. */
+  readonly name: string;
+  readonly streamPrefixes: readonly string[];
+  /**
+   * Acts on a batch, in the order of the log. It may be given events again that it has acted on, by this process or
+   * another, so whatever it does must come to the same when done twice. A throw has the batch come again later.
+   */
+  react(batch: EventBatch): Promise<void>;
+  /** Before it begins, and again whenever it begins anew: where to begin if its checkpoint is lost; default the start. */
+  recover?(): Promise<bigint | undefined>;
+}
+
+const BATCH = 500;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
+
+/** What a reactor's loop can say of itself. */
+export interface ReactorState {
+  subscribed: boolean;
+  /** It had acted on all there was when it last read from the log. */
+  live: boolean;
+  position: bigint;
+  lastError?: string;
+}
+
+/** One reactor's way through the log: act first, checkpoint after. */
+export class ReactorLoop {
+  private readonly told: { subscribed: boolean; live: boolean; position: bigint; lastError: string | undefined } = {
+    subscribed: false,
+    live: false,
+    position: 0n,
+    lastError: undefined,
+  };
+
+  constructor(
+    private readonly reactor: Reactor,
+    private readonly store: Pick<EventStore, 'subscribe'>,
+    private readonly checkpoints: Checkpoints,
+    private readonly logger: Logger,
+  ) {}
+
+  state(): ReactorState {
+    const { lastError, ...told } = this.told;
+    return lastError === undefined ? told : { ...told, lastError };
+  }
+
+  /** Works until the signal aborts. What fails is said once and tried again, with a growing pause. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { name } = this.reactor;
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        for await (const _ of this.batches(signal)) failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.told.lastError = error instanceof Error ? error.message : String(error);
+        if (failures === 0) this.logger.warn({ err: error }, `the reactor ${name} was interrupted`);
+      }
+      this.told.subscribed = false;
+      await pause(Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS), signal);
+    }
+  }
+
+  private async *batches(signal: AbortSignal): AsyncGenerator<void> {
+    const { reactor, checkpoints, told } = this;
+    const after = (await checkpoints.read(reactor.name)) ?? (await reactor.recover?.()) ?? 0n;
+    told.position = after;
+    const subscription = this.store.subscribe({
+      after: after === 0n ? 'start' : after,
+      streamPrefixes: reactor.streamPrefixes,
+      maxBatch: BATCH,
+      signal,
+      onState: (state) => {
+        told.subscribed = state === 'connected';
+      },
+    });
+    for await (const batch of subscription) {
+      if (batch.events.length > 0) await reactor.react(batch);
+      if (batch.position > told.position) await checkpoints.advance(reactor.name, batch.position);
+      told.position = batch.position;
+      told.live = batch.live;
+      told.lastError = undefined;
+      yield;
+    }
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
+}

@@ -1,0 +1,62 @@
+import type { Instant } from '../time.js';
+import type { KeyKind, LeakResolution, LeakResponse, LeakSource, Owner } from '../words.js';
+import type { KeyLeakReported } from './key.events.js';
+
+/** Something that may be a key of ours was seen where it should not be. The text itself is never kept. */
+export interface LeakReported {
+  type: 'LeakReported';
+  data: {
+    leakId: string;
+    source: LeakSource;
+    /** Hash of the text as those of keys are made, so that a second report of it is known for one. */
+    tokenHash: string;
+    /** Of a text of our format. */
+    mask?: string;
+    /** What the reporter calls this kind of token. */
+    tokenType?: string;
+    /** Where it was seen. */
+    url?: string;
+    /** What kind of place that is, e.g. `commit`. */
+    location?: string;
+    comment?: string;
+    /** Of a honeykey: who presented it. */
+    presentedFrom?: { address?: string; userAgent?: string };
+    reportedAt: Instant;
+  };
+}
+
+/** It is a key of ours. A report that matches nothing has no such event. */
+export interface LeakMatched {
+  type: 'LeakMatched';
+  data: {
+    leakId: string;
+    keyId: string;
+    secretId: string;
+    keyspaceId: string;
+    environment: string;
+    kind: KeyKind;
+    owner: Owner;
+    response: LeakResponse;
+    matchedAt: Instant;
+  };
+}
+
+/** What was done to the key, as its own stream says at that revision. */
+export interface LeakActionTaken {
+  type: 'LeakActionTaken';
+  data: {
+    leakId: string;
+    keyId: string;
+    action: KeyLeakReported['data']['action'];
+    keyRevision: number;
+    takenAt: Instant;
+  };
+}
+
+/** Somebody has looked at it and closed it. */
+export interface LeakResolved {
+  type: 'LeakResolved';
+  data: { leakId: string; resolution: LeakResolution; comment?: string; resolvedAt: Instant };
+}
+
+export type LeakEvent = LeakReported | LeakMatched | LeakActionTaken | LeakResolved;
