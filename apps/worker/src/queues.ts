@@ -1,7 +1,7 @@
 import { queuePrefix, type QueueName } from '@keyledger/contracts';
 import type { Logger } from '@keyledger/platform';
 import { connectForQueues, type RedisClient } from '@keyledger/read-model';
-import { Queue, Worker, type ConnectionOptions, type Job, type JobsOptions } from 'bullmq';
+import { Queue, Worker, type Job, type JobsOptions } from 'bullmq';
 
 /** How often a job is tried, and the pauses between: 1 s, 2 s, 4 s … with jitter. Its queue's sweep begins it anew. */
 const TRIES: JobsOptions = {
