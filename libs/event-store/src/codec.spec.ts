@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { EVENT_CATALOG, type EventMetadata } from '@keyledger/contracts';
+import { EVENT_CATALOG, isEventType, type EventMetadata } from '@keyledger/contracts';
 import { readdirSync, readFileSync } from 'node:fs';
 import { decode, encode, MAX_APPEND_BYTES, type NewEvent } from './codec.js';
 import { CorruptEvent, EventStoreRefused } from './errors.js';
@@ -12,9 +12,12 @@ type Resolved = Parameters<typeof decode>[0];
 const stored = (name: string): Stored => JSON.parse(readFileSync(new URL(name, FIXTURES), 'utf8'));
 
 /** As the client gives what it reads. */
+/** A stream where events of a type stand; for an unknown type one of a key. */
+const streamOf = (type: string): string => `${isEventType(type) ? EVENT_CATALOG[type].stream : 'key'}-k3xT9wQm2LpZ`;
+
 function resolved(type: string, data: unknown, metadata: unknown, more: object = {}): Resolved {
   const event = {
-    streamId: type.startsWith('Keyspace') ? 'keyspace-acme' : 'key-k3xT9wQm2LpZ',
+    streamId: streamOf(type),
     id: '0b1f7a52-6a43-4d0e-9c55-0f4c2f1f6d11',
     revision: 3n,
     type,
@@ -35,7 +38,7 @@ describe('decoding', () => {
     const newest = metadata.schemaVersion === EVENT_CATALOG[type as 'KeyIssued'].schemaVersion;
     expect(decode(resolved(type, data, metadata))).toEqual({
       id: '0b1f7a52-6a43-4d0e-9c55-0f4c2f1f6d11',
-      stream: type.startsWith('Keyspace') ? 'keyspace-acme' : 'key-k3xT9wQm2LpZ',
+      stream: streamOf(type),
       revision: 3,
       position: 42n,
       recordedAt: '2026-03-02T09:15:30.125Z',
