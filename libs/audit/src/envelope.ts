@@ -88,7 +88,8 @@ export function parseLeaf(bytes: Uint8Array): Leaf {
   }
   const problem = problemOf(value);
   if (problem !== undefined) throw new Malformed(problem);
-  if (canonical !== text) throw new Malformed('it is not in canonical form (RFC 8785)');
+  // On bytes: text would hide what is no UTF-8.
+  if (!Buffer.from(canonical, 'utf8').equals(bytes)) throw new Malformed('it is not in canonical form (RFC 8785)');
   return value as Leaf;
 }
 

@@ -1,4 +1,5 @@
-import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { constants, mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseHash } from './checkpoint.js';
 import { Frontier } from './frontier.js';
@@ -201,9 +202,8 @@ export class FileTiles implements HashStore {
   }
 
   private async write(name: string, at: number, bytes: Buffer): Promise<void> {
-    const path = join(this.folder, name);
-    // `r+` writes in place; `a` would not, and `w` would empty it.
-    const file = await open(path, 'r+').catch(() => open(path, 'wx+'));
+    // Made if it is not there, and never emptied: none of the letters says that.
+    const file = await open(join(this.folder, name), constants.O_RDWR | constants.O_CREAT);
     try {
       for (let done = 0; done < bytes.length;) {
         done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
@@ -216,15 +216,16 @@ export class FileTiles implements HashStore {
 
   private async publish({ size, root, position }: TreeHead): Promise<void> {
     const path = join(this.folder, 'head.json');
+    const next = `${path}.${randomUUID()}`;
     const text = JSON.stringify({ size, root: root.toString('base64'), position: String(position) });
-    const file = await open(`${path}.${process.pid}`, 'w');
+    const file = await open(next, 'wx');
     try {
       await file.writeFile(`${text}\n`);
       await file.datasync();
     } finally {
       await file.close();
     }
-    await rename(`${path}.${process.pid}`, path);
+    await rename(next, path);
   }
 }
 

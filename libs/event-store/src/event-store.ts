@@ -114,14 +114,15 @@ export class EventStore {
   }
 
   /**
-   * What `subscribeStored` brings, but only as far as the log reached when this began to read its end, and then it ends.
+   * What `subscribeStored` brings, at least as far as the log goes when this begins, and then it ends.
    * @throws EventStoreUnavailable, EventStoreRefused when several attempts in a row brought nothing
    */
-  readStored(options: ReadStoredOptions): AsyncIterable<StoredEvent[]> {
-    const signal = AbortSignal.any([...(options.signal ? [options.signal] : []), this.closing.signal]);
-    return {
-      [Symbol.asyncIterator]: () => readStored(new Connection(this.url, this.timeoutMs), { ...options, signal }),
-    };
+  async *readStored(options: ReadStoredOptions): AsyncGenerator<StoredEvent[], void, undefined> {
+    options.signal?.throwIfAborted();
+    const end = await this.head();
+    if (end === 0n || (options.after !== 'start' && options.after >= end)) return;
+    const signal = AbortSignal.any([this.closing.signal, ...(options.signal ? [options.signal] : [])]);
+    yield* readStored(new Connection(this.url, this.timeoutMs), { ...options, signal }, end);
   }
 
   /** Position of the newest event of the log, the store's own included; 0 if it is empty. */
