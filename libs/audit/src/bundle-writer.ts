@@ -14,7 +14,7 @@ import {
   type ManifestCheckpoint,
 } from './bundle.js';
 import { parseCheckpoint } from './checkpoint.js';
-import { leafBytes, leafOf } from './envelope.js';
+import { eventBytes } from './envelope.js';
 import { leafHash, proveConsistency, subtreesOf, type HashStore } from './merkle.js';
 import { formatVerifierKey, unverifiedText, type VerifierKey } from './note.js';
 
@@ -114,7 +114,7 @@ async function writeEvents(folder: string, { from, to, events, tree }: BundleSou
       const recorded = await tree.nodes(taken.map((_, offset) => ({ level: 0, index: index + offset })));
       const parts: Buffer[] = [];
       for (const [offset, event] of taken.entries()) {
-        const leaf = leafBytes(leafOf(index + offset, event));
+        const leaf = eventBytes(index + offset, event);
         if (!recorded[offset]?.equals(leafHash(leaf))) misfits += 1;
         parts.push(leaf, NEWLINE);
       }

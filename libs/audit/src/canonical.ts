@@ -15,6 +15,8 @@ export class NotJson extends Error {
 /** Deeper values are refused, long before they would take the stack. */
 export const MAX_JSON_DEPTH = 500;
 
+/** Text that is written as it is: printable ASCII without quote and backslash, as most text is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
 /** With the `u` flag a pair is one character, so what is left to match stands alone. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -54,6 +56,7 @@ function write(value: unknown, place: Place | undefined, depth: number): string 
 }
 
 function text(value: string, place: Place | undefined): string {
+  if (PLAIN.test(value)) return `"${value}"`;
   if (LONE_SURROGATE.test(value)) throw refuse(place, 'holds a lone surrogate, which is no Unicode text');
   return JSON.stringify(value);
 }

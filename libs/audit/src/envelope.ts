@@ -33,18 +33,16 @@ export interface Leaf {
 
 /** The leaf of an event at its place in the tree. */
 export function leafOf(index: number, event: StoredEvent): Leaf {
-  const { id, stream, revision, type, recordedAt, position, data, metadata } = event;
+  const { data, metadata } = event;
   return {
-    index,
-    id,
-    stream,
-    revision,
-    type,
-    recordedAt,
-    position: String(position),
+    ...envelopeOf(index, event),
     ...payload('data', data),
     ...(metadata !== undefined && payload('metadata', metadata)),
   };
+}
+
+function envelopeOf(index: number, { id, stream, revision, type, recordedAt, position }: StoredEvent): Leaf {
+  return { index, id, stream, revision, type, recordedAt, position: String(position) };
 }
 
 function payload(name: 'data' | 'metadata', value: unknown): Partial<Leaf> {
@@ -63,8 +61,20 @@ export function leafBytes(leaf: Leaf): Buffer {
   return Buffer.from(canonicalJson(leaf), 'utf8');
 }
 
+/** `leafBytes` of `leafOf`, at half the price for events of ours. */
+export function eventBytes(index: number, event: StoredEvent): Buffer {
+  const { data, metadata } = event;
+  try {
+    const leaf = { ...envelopeOf(index, event), data, ...(metadata !== undefined && { metadata }) };
+    return Buffer.from(canonicalJson(leaf), 'utf8');
+  } catch (error) {
+    if (error instanceof NotJson) return leafBytes(leafOf(index, event));
+    throw error;
+  }
+}
+
 export function hashOfEvent(index: number, event: StoredEvent): Hash {
-  return leafHash(leafBytes(leafOf(index, event)));
+  return leafHash(eventBytes(index, event));
 }
 
 /** A text is not what it says it is. */

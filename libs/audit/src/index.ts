@@ -24,7 +24,7 @@ export {
 } from './merkle.js';
 export { Frontier, type OnNode } from './frontier.js';
 export { FileTiles, TILE_WIDTH, TreeDamaged, type NewLeaf, type TreeHead } from './file-tiles.js';
-export { hashOfEvent, leafBytes, leafOf, Malformed, parseLeaf, type Leaf } from './envelope.js';
+export { eventBytes, hashOfEvent, leafBytes, leafOf, Malformed, parseLeaf, type Leaf } from './envelope.js';
 export {
   formatVerifierKey,
   generateSignerKey,

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { signCheckpoint } from './checkpoint.js';
 import { canonicalJson } from './canonical.js';
-import { hashOfEvent, leafBytes, leafOf, Malformed, parseLeaf } from './envelope.js';
+import { eventBytes, hashOfEvent, leafBytes, leafOf, Malformed, parseLeaf } from './envelope.js';
 import { naiveRoot, NaiveStore, storedEvents } from './merkle.spec-support.js';
 import { generateSignerKey, parseSignerKey } from './note.js';
 import { formatReceipt, makeReceipt, parseReceipt, verifyReceipt } from './receipt.js';
@@ -31,6 +31,7 @@ describe('a leaf', () => {
     const leaves = odd.map((data) => leafBytes(leafOf(0, { ...event, data, metadata: data })));
     expect(new Set(leaves.map(String)).size).toBe(odd.length);
     for (const leaf of leaves) expect(leafBytes(parseLeaf(leaf))).toEqual(leaf);
+    expect(odd.map((data) => eventBytes(0, { ...event, data, metadata: data }))).toEqual(leaves);
   });
 
   it('keeps positions beyond 2^53', () => {
