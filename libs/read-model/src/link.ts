@@ -143,7 +143,8 @@ export class RedisLink {
       if (error) {
         if (withText || !error.message.startsWith('NOSCRIPT')) throw new ReadModelUnavailable('unreachable', error);
         unknown.push(joint);
-      } else if (isJoined(commands, joint)) joint.forEach((index, nth) => (replies[index] = (reply as unknown[])[nth]));
+      } else if (canJoin((commands[joint[0] as number] as KeyCommand).call))
+        joint.forEach((index, nth) => (replies[index] = (reply as unknown[])[nth]));
       else replies[joint[0] as number] = reply;
     }
     return unknown;
@@ -153,17 +154,17 @@ export class RedisLink {
   private byNode(commands: readonly KeyCommand[]): Iterable<Joint[]> {
     const { client } = this;
     const groups = new Map<string, Joint[]>();
-    const open = new Map<string, Joint>();
+    const open = new Map<KeyCommand['call'], Map<string, Joint>>();
     for (const [index, { call, key }] of commands.entries()) {
       const tag = tagIn(key);
-      const kind = typeof call === 'string' ? (call === 'get' ? call : undefined) : call.sha;
-      const joint = kind === undefined ? undefined : open.get(kind + tag);
+      const mates = canJoin(call) ? (open.get(call) ?? new Map<string, Joint>()) : undefined;
+      const joint = mates?.get(tag);
       if (joint && joint.length < KEYS_PER_COMMAND) {
         joint.push(index);
         continue;
       }
       const fresh = [index];
-      if (kind !== undefined) open.set(kind + tag, fresh);
+      if (mates) open.set(call, mates.set(tag, fresh));
       const nodes = client instanceof Cluster ? (client.slots[this.slotOf(tag)]?.join(',') ?? '') : '';
       const group = groups.get(nodes);
       if (group) group.push(fresh);
@@ -202,19 +203,23 @@ export class RedisLink {
   }
 }
 
-function isJoined(commands: readonly KeyCommand[], joint: Joint): boolean {
-  const { call } = commands[joint[0] as number] as KeyCommand;
+function canJoin(call: KeyCommand['call']): boolean {
   return call === 'get' || typeof call !== 'string';
 }
 
 function wireForm(commands: readonly KeyCommand[], joint: Joint, withText: boolean): (string | number)[] {
-  const all = joint.map((index) => commands[index] as KeyCommand);
-  const { call, key, args = [] } = all[0] as KeyCommand;
-  const keys = all.map((command) => command.key);
-  if (call === 'get') return ['mget', ...keys];
-  if (typeof call === 'string') return [call, key, ...args];
+  const { call, key, args = [] } = commands[joint[0] as number] as KeyCommand;
+  if (!canJoin(call)) return [call as string, key, ...args];
+  const keys: string[] = [];
+  const values: (string | number)[] = [];
+  for (const index of joint) {
+    const command = commands[index] as KeyCommand;
+    keys.push(command.key);
+    if (command.args) values.push(...command.args);
+  }
+  if (typeof call === 'string') return ['mget', ...keys];
   const start = withText ? ['eval', call.lua] : ['evalsha', call.sha];
-  return [...start, keys.length, ...keys, ...all.flatMap((command) => command.args ?? [])];
+  return [...start, keys.length, ...keys, ...values];
 }
 
 function tagIn(key: string): string {

@@ -1,6 +1,6 @@
 import { redisNames, type Instant, type SecretNamespace } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { ReadModelUnavailable } from './unavailable.js';
 
 /** A state and the revision of its stream that made it. */
@@ -28,7 +28,12 @@ export interface Pointer {
  */
 export function encodeRecord<S>({ state, revision }: Projected<S>): string {
   const json = JSON.stringify(state);
-  return `${revision} ${BEYOND_ASCII.test(json) ? json.replace(EVERY_BEYOND_ASCII, escaped) : json}`;
+  return `${revision} ${BEYOND_ASCII.test(json) ? narrow(json.replace(EVERY_BEYOND_ASCII, escaped)) : json}`;
+}
+
+/** What `replace` makes of a text with wide letters stays wide in memory, though none of them is left in it. */
+function narrow(ascii: string): string {
+  return Buffer.from(ascii, 'latin1').toString('latin1');
 }
 
 const BEYOND_ASCII = /[^\0-\x7f]/;
@@ -122,7 +127,7 @@ export function idOfMember(member: string): string {
 
 /** Owners are named by their callers, at any length and with any character; a name in Redis needs neither. */
 export function ownerIndexName(ownerId: string): string {
-  return createHash('sha256').update(ownerId).digest('base64url').slice(0, 22);
+  return hash('sha256', ownerId, 'base64url').slice(0, 22);
 }
 
 export interface IndexEntry {

@@ -33,6 +33,8 @@ const FORGOTTEN_TTL_SECONDS = 3600;
 /** A writer that was held up for longer than this reads again before it writes; far below the time above. */
 const WRITE_WITHIN_MS = 10_000;
 const MAX_ROUNDS = 8;
+/** What one command may add to an index: nobody else's command waits long behind it. */
+const MEMBERS_PER_COMMAND = 256;
 
 /**
  * Writes keys into a generation, in any order, any number of times, from any number of processes at once, also with
@@ -159,7 +161,24 @@ function forgetPointers(changes: readonly KeyChange[]): KeyChange[] {
   return changes.map(({ pointer: _, ...change }) => change);
 }
 
-/** All scores are 0: the order is that of the members. */
+/**
+ * All scores are 0: the order is that of the members. What goes into one index goes in one command; indexes with one
+ * addition each, as those of owners mostly have, share a script.
+ */
 function additions(entries: readonly IndexEntry[]): KeyCommand[] {
-  return entries.map(({ key, member }) => ({ call: addHint, key, args: [member] }));
+  const members = new Map<string, string[]>();
+  for (const { key, member } of entries) {
+    const others = members.get(key);
+    if (others) others.push(member);
+    else members.set(key, [member]);
+  }
+  const commands: KeyCommand[] = [];
+  for (const [key, all] of members) {
+    if (all.length === 1) commands.push({ call: addHint, key, args: all });
+    for (let from = 0; all.length > 1 && from < all.length; from += MEMBERS_PER_COMMAND) {
+      const args = all.slice(from, from + MEMBERS_PER_COMMAND).flatMap((member) => ['0', member]);
+      commands.push({ call: 'zadd', key, args });
+    }
+  }
+  return commands;
 }
