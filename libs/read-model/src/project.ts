@@ -15,7 +15,7 @@ import {
 import { writeKeys, writeKeyspaces, type KeyChange } from './writes.js';
 
 /** Batches at work at a time: enough for Redis and this process to be busy at once, more only takes memory. */
-export const BATCHES_AT_ONCE = Number(process.env.PP_W ?? 2);
+export const BATCHES_AT_ONCE = 2;
 /** Streams that are read whole at the same time. */
 const STREAMS_AT_ONCE = 16;
 

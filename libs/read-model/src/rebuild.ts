@@ -14,7 +14,7 @@ import { deleteGeneration, sweepGenerations } from './sweep.js';
 
 const LEASE_MS = 15_000;
 const RENEW_MS = 5_000;
-const BATCH = Number(process.env.PP_B ?? 1000);
+const BATCH = 500;
 const SHOWN_DIFFERENCES = 20;
 /** Keys that are written anew from their streams when a comparison found them different. */
 const REPAIRED = 1000;

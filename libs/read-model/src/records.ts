@@ -27,20 +27,16 @@ export interface Pointer {
  * its way twice as wide in memory and slow to send, and every mask has one.
  */
 export function encodeRecord<S>({ state, revision }: Projected<S>): string {
-  const json = JSON.stringify(state);
-  return `${revision} ${BEYOND_ASCII.test(json) ? narrow(json.replace(EVERY_BEYOND_ASCII, escaped)) : json}`;
+  return `${revision} ${asciiJson(JSON.stringify(state))}`;
 }
 
-/** What `replace` makes of a text with wide letters stays wide in memory, though none of them is left in it. */
-function narrow(ascii: string): string {
+const BEYOND_ASCII = /[^\0-\x7f]/g;
+
+function asciiJson(json: string): string {
+  if (Buffer.byteLength(json) === json.length) return json;
+  const ascii = json.replace(BEYOND_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  // What `replace` makes of a text with wide letters stays wide in memory, though none of them is left in it.
   return Buffer.from(ascii, 'latin1').toString('latin1');
-}
-
-const BEYOND_ASCII = /[^\0-\x7f]/;
-const EVERY_BEYOND_ASCII = /[^\0-\x7f]/g;
-
-function escaped(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** Stands where the record of a secret was that is over: whoever presents it is judged by the key as it is now. */

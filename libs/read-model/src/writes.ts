@@ -15,7 +15,7 @@ import {
   type Projected,
   type SecretRef,
 } from './records.js';
-import { addHint, putIfNewer, replaceIfOlder, swap } from './scripts.js';
+import { addHints, putIfNewer, replaceIfOlder, swap } from './scripts.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
 /** A key as it shall stand in Redis. */
@@ -161,23 +161,19 @@ function forgetPointers(changes: readonly KeyChange[]): KeyChange[] {
   return changes.map(({ pointer: _, ...change }) => change);
 }
 
-/**
- * All scores are 0: the order is that of the members. What goes into one index goes in one command; indexes with one
- * addition each, as those of owners mostly have, share a script.
- */
+/** What goes into one index goes in one command. All scores are 0: the order is that of the members. */
 function additions(entries: readonly IndexEntry[]): KeyCommand[] {
-  const members = new Map<string, string[]>();
+  const indexes = new Map<string, string[]>();
   for (const { key, member } of entries) {
-    const others = members.get(key);
-    if (others) others.push(member);
-    else members.set(key, [member]);
+    const members = indexes.get(key);
+    if (members) members.push(member);
+    else indexes.set(key, [member]);
   }
   const commands: KeyCommand[] = [];
-  for (const [key, all] of members) {
-    if (all.length === 1) commands.push({ call: addHint, key, args: all });
-    for (let from = 0; all.length > 1 && from < all.length; from += MEMBERS_PER_COMMAND) {
-      const args = all.slice(from, from + MEMBERS_PER_COMMAND).flatMap((member) => ['0', member]);
-      commands.push({ call: 'zadd', key, args });
+  for (const [key, members] of indexes) {
+    for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
+      const args = [members.slice(from, from + MEMBERS_PER_COMMAND).join(' ')];
+      commands.push({ call: addHints, key, args });
     }
   }
   return commands;
