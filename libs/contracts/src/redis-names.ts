@@ -21,6 +21,9 @@ export function redisTagOf(text: string): string {
   return TAGS.charAt((sum ^ (sum >>> 6) ^ (sum >>> 12)) & 63);
 }
 
+/** The reactor of the worker that keeps the list of incidents. */
+export const LEAK_REACTOR = 'leaks';
+
 export const redisNames = {
   /** Hash: which generation is live, building or retiring, and how far it has come. */
   meta: 'kl:{meta}',
@@ -59,6 +62,19 @@ export const redisNames = {
 
   /** How far a reactor of the worker has come in the log. */
   checkpoint: (reactor: string) => `kl:r:{${reactor}}`,
+
+  /**
+   * Incidents, in the slot of the checkpoint of the reactor that keeps them, so that what is lost is lost together: the
+   * record of one; sorted sets by when they were reported, of all or of one keyspace, in one state or any; and a mark
+   * that they are all there.
+   */
+  leak: (leakId: string) => `kl:leak:{${LEAK_REACTOR}}:i:${leakId}`,
+  leakIndex: (state: string, keyspaceId?: string) =>
+    `kl:leak:{${LEAK_REACTOR}}:${keyspaceId === undefined ? 'a' : `k:${keyspaceId}`}:${state}`,
+  leaksWhole: `kl:leak:{${LEAK_REACTOR}}:whole`,
+
+  /** Stream: decoys that somebody presented and that no worker has told of yet. Capped. */
+  decoySightings: 'kl:seen:{decoys}',
 
   /** Hash: what is known of a request with an Idempotency-Key, by an id that does not tell it; beside it the sealed text. */
   receipt: (id: string) => `kl:i:{${id}}`,

@@ -8,6 +8,7 @@ export * from './key-format.js';
 export * from './key.state.js';
 export * from './key.decider.js';
 export * from './key.leak.js';
+export * from './leak.decider.js';
 export * from './deadlines.js';
 export * from './keyspace.decider.js';
 export { lengthBehind } from './keyspace.terms.js';

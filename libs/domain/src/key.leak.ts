@@ -7,7 +7,6 @@ import {
   type KeyspacePolicy,
   type LeakResponse,
   type LeakSource,
-  type SecretRecord,
 } from '@keyledger/contracts';
 import { accept, type Decision } from './decider.js';
 import { secretEndsAt, stateAt, type KeyState } from './key.state.js';
@@ -21,16 +20,18 @@ export interface ReportLeak {
   source: LeakSource;
   url?: string;
   response: LeakResponse;
-  /** The new secret where the response is to rotate and a receiver takes it; without it the found one ends soon. */
-  replacement?: SecretRecord;
   now: Instant;
 }
 
-/** What a keyspace does about a key of a class that was found. A publishable key is never revoked by a report alone. */
+/**
+ * What a keyspace does about a key of a class that was found: the first rule that names it, else what its kind asks for.
+ * A publishable key is never revoked by a report alone; a decoy stays where it is, because being found is its purpose.
+ */
 export function leakResponse(
   { leaks }: Pick<KeyspacePolicy, 'leaks'>,
-  { environment, kind }: { environment: string; kind: KeyKind },
+  { environment, kind, decoy }: { environment: string; kind: KeyKind; decoy?: true },
 ): LeakResponse {
+  if (decoy) return 'alert';
   const rule = leaks.find((one) => {
     return (one.environment ?? environment) === environment && (one.kind ?? kind) === kind;
   });
@@ -38,7 +39,10 @@ export function leakResponse(
   return kind === 'publishable' && response === 'revoke' ? 'alert' : response;
 }
 
-/** The report and what is done about it, as one list of events: recorded together or not at all. */
+/**
+ * The report and what is done about it, as one list of events: recorded together or not at all. Where the response is to
+ * rotate, the found secret gets an end and nothing is minted here: whoever delivers secrets rotates, or the owner does.
+ */
 export function reportLeak(command: ReportLeak, key: KeyState): Decision<KeyEvent> {
   const { leakId, secretId, source, url, now } = command;
   const response = key.kind === 'publishable' && command.response === 'revoke' ? 'alert' : command.response;
@@ -58,6 +62,7 @@ export function reportLeak(command: ReportLeak, key: KeyState): Decision<KeyEven
       reportedAt: now,
     },
   });
+  if (key.leak?.leakId === leakId) return accept();
   const over = whyOver(key, secretId, now);
   if (over) return accept(report('none', { because: over }));
   const { keyId } = key;
@@ -71,7 +76,7 @@ export function reportLeak(command: ReportLeak, key: KeyState): Decision<KeyEven
     const data = { keyId, reason: 'leaked', comment: `leak ${leakId}`, requestedAt: now, revokedAt: now } as const;
     return accept(report('revoked'), { type: 'KeyRevoked', data });
   }
-  return replace(command, key, report);
+  return endSecret(command, key, report);
 }
 
 function whyOver(key: KeyState, secretId: string, now: Instant): KeyLeakReported['data']['because'] | undefined {
@@ -83,8 +88,8 @@ function whyOver(key: KeyState, secretId: string, now: Instant): KeyLeakReported
 }
 
 /** The found secret shall end: at once if another has replaced it already, else after the grace of the response. */
-function replace(
-  { secretId, response, replacement, now }: ReportLeak,
+function endSecret(
+  { secretId, response, now }: ReportLeak,
   key: KeyState,
   report: (action: KeyLeakReported['data']['action'], rest?: Partial<KeyLeakReported['data']>) => KeyEvent,
 ): Decision<KeyEvent> {
@@ -92,22 +97,10 @@ function replace(
   const [current, previous] = key.secrets;
   if (previous?.secretId === secretId) {
     const graceEndsAt = secretEndsAt(key, previous) ?? now;
-    const data = { keyId, secretId, cause: 'leak', graceEndsAt, endedAt: now, evidence: [] } as const;
+    const data = { keyId, secretId, cause: 'leak', graceEndsAt, endedAt: now } as const;
     return accept(report('grace-ended'), { type: 'KeyGraceEnded', data: { ...data, evidence: [] } });
   }
   const wanted = plusSeconds(now, lengthBehind('rotate', response) ?? 0);
-  const ends = current && secretEndsAt(key, current);
-  const secretEnds = ends !== undefined && ends < wanted ? ends : wanted;
-  if (!replacement || key.status !== 'active') return accept(report('ends-soon', { secretEndsAt: secretEnds }));
-  return accept(report('rotated'), {
-    type: 'KeyRotated',
-    data: {
-      keyId,
-      secret: replacement,
-      previousSecretId: secretId,
-      graceEndsAt: secretEnds,
-      ...(previous && { endedSecretId: previous.secretId }),
-      rotatedAt: now,
-    },
-  });
+  const end = current && secretEndsAt(key, current);
+  return accept(report('ends-soon', { secretEndsAt: end !== undefined && end < wanted ? end : wanted }));
 }

@@ -60,8 +60,8 @@ export interface KeyState {
   expiryRecorded?: true;
   /** What its owner was told, by the names that `deadlines.ts` gives it; of the secrets that it still has. */
   announced?: string[];
-  /** The newest leak report about it. */
-  leak?: { leakId: string; reportedAt: Instant };
+  /** The newest leak report about it, or the newest about its current secret if there is one. */
+  leak?: { leakId: string; secretId: string; reportedAt: Instant };
 }
 
 /** The state of a key at an instant, as people see it. */
@@ -123,7 +123,9 @@ function advance(state: KeyState, event: LaterKeyEvent): KeyState {
       return endAt(state, event.data.secretId, event.data.after);
     case 'KeyLeakReported': {
       const { secretId, leakId, reportedAt, secretEndsAt } = event.data;
-      const reported = { ...state, leak: { leakId, reportedAt } };
+      const current = state.secrets[0]?.secretId;
+      const graver = state.leak && state.leak.secretId === current && secretId !== current ? state.leak : undefined;
+      const reported = { ...state, leak: graver ?? { leakId, secretId, reportedAt } };
       return secretEndsAt === undefined ? reported : endAt(reported, secretId, secretEndsAt);
     }
   }

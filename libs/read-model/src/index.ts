@@ -8,9 +8,11 @@
 export { Checkpoints } from './checkpoints.js';
 export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
 export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
+export { DecoySightings, type DecoySighting, type TakenSighting } from './decoy-sightings.js';
 export type { GenerationDigest } from './digest.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';
 export type { KeyRead } from './kept-records.js';
+export { IncidentIndex, type IncidentQuery } from './incident-index.js';
 export type { Log } from './log.js';
 export type { RebuildReport } from './meta.js';
 export type { LedgerSource } from './project.js';

@@ -6,7 +6,7 @@ import { refOf, type Projected, type SecretRef } from './records.js';
  * Names what `evolve` makes of the events and how it is laid out in Redis. Raised with every change of either; a worker
  * that finds an older number on the live generation builds a new one.
  */
-export const PROJECTION_VERSION = 1;
+export const PROJECTION_VERSION = 2;
 
 /** The events of one key or keyspace in a batch, in the order of their stream. */
 export interface StreamEvents<E extends KeyEvent | KeyspaceEvent> {

@@ -187,7 +187,7 @@ export interface KeyLeakReported {
     source: LeakSource;
     url?: string;
     /** `ends-soon`: the leaked secret ends at `secretEndsAt`, and its owner has to rotate before. */
-    action: 'revoked' | 'suspended' | 'rotated' | 'grace-ended' | 'ends-soon' | 'alerted' | 'none';
+    action: 'revoked' | 'suspended' | 'grace-ended' | 'ends-soon' | 'alerted' | 'none';
     /** Why nothing was done: the key or the secret was over before. */
     because?: 'revoked' | 'expired' | 'secret-over';
     secretEndsAt?: Instant;

@@ -10,6 +10,10 @@ export interface LeakReported {
     source: LeakSource;
     /** Hash of the text as those of keys are made, so that a second report of it is known for one. */
     tokenHash: string;
+    /** The hashes under which a key of this text may stand as well: those of retired peppers, the plain SHA-256. */
+    otherHashes?: string[];
+    /** Of a report by hash, which anybody may have who never saw the key: the keyspaces in which it counts. */
+    within?: string[];
     /** Of a text of our format. */
     mask?: string;
     /** What the reporter calls this kind of token. */
@@ -19,8 +23,8 @@ export interface LeakReported {
     /** What kind of place that is, e.g. `commit`. */
     location?: string;
     comment?: string;
-    /** Of a honeykey: who presented it. */
-    presentedFrom?: { address?: string; userAgent?: string };
+    /** Of a honeykey: who presented it, and the management key of the service that asked about it. */
+    presentedFrom?: { address?: string; userAgent?: string; service?: string };
     reportedAt: Instant;
   };
 }
@@ -48,6 +52,8 @@ export interface LeakActionTaken {
     leakId: string;
     keyId: string;
     action: KeyLeakReported['data']['action'];
+    because?: KeyLeakReported['data']['because'];
+    /** Where its `KeyLeakReported` stands. */
     keyRevision: number;
     takenAt: Instant;
   };

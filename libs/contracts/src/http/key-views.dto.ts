@@ -42,6 +42,8 @@ export class RevocationView {
 
 export class LeakMarkView {
   leakId: string;
+  /** The secret that was found. */
+  secretId: string;
   reportedAt: string;
 }
 
