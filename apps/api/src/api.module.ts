@@ -3,7 +3,8 @@ import { APP_GUARD } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Decisions, EventStore } from '@keyledger/event-store';
 import { AuthGuard, KeyDigests, READINESS } from '@keyledger/platform';
-import { ReadModel } from '@keyledger/read-model';
+import { IncidentIndex, ReadModel } from '@keyledger/read-model';
+import { Incidents } from '@keyledger/leaks';
 import type { Parts } from './parts.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
@@ -16,6 +17,10 @@ import { RotateKeyHandler } from './keys/rotate-key.handler.js';
 import { SelfController } from './keys/self.controller.js';
 import { ChangeKeyspaceHandler, CreateKeyspaceHandler } from './keyspaces/keyspace.handlers.js';
 import { KeyspacesController } from './keyspaces/keyspaces.controller.js';
+import { FoundIntake } from './leaks/found-intake.js';
+import { LeakLog } from './leaks/leak-log.js';
+import { ReportLeakHandler, ResolveLeakHandler } from './leaks/leak.handlers.js';
+import { LeaksController } from './leaks/leaks.controller.js';
 import { Visibility } from './outcome.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
@@ -30,6 +35,8 @@ const HANDLERS = [
   ChangeKeyHandler,
   RevokeKeyHandler,
   RevokeKeysHandler,
+  ReportLeakHandler,
+  ResolveLeakHandler,
 ];
 
 /** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
@@ -39,7 +46,7 @@ export class ApiModule {
     return {
       module: ApiModule,
       imports: [CqrsModule.forRoot()],
-      controllers: [SelfController, KeysController, KeyspacesController, SystemController],
+      controllers: [SelfController, KeysController, KeyspacesController, LeaksController, SystemController],
       providers: [
         ...HANDLERS,
         { provide: EventStore, useValue: parts.eventStore },
@@ -48,6 +55,10 @@ export class ApiModule {
         { provide: KeyDigests, useValue: parts.digests },
         { provide: Receipts, useValue: parts.receipts },
         { provide: Visibility, useValue: parts.visibility },
+        { provide: Incidents, useValue: parts.incidents },
+        { provide: IncidentIndex, useValue: parts.incidentIndex },
+        { provide: FoundIntake, useValue: parts.foundIntake },
+        { provide: LeakLog, useValue: parts.leakLog },
         { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
         { provide: EmbeddedStore, useValue: parts.embedded },

@@ -5,6 +5,7 @@ import { ApiModule } from './api.module.js';
 import { translateFailure } from './failures.js';
 import { assertPlainBody } from './http/body-guard.js';
 import { serveDocument } from './http/openapi.js';
+import { registerGithubIntake } from './leaks/github-intake.js';
 import { assemble, type ApiConfig } from './parts.js';
 import { VERSION } from './version.js';
 
@@ -12,6 +13,7 @@ import { VERSION } from './version.js';
 export async function startApi(config: ApiConfig, logger: Logger): Promise<() => Promise<void>> {
   const parts = assemble(config, logger);
   const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics } = parts;
+  const { incidents, digests, githubKeys, leakLog, decoySightings } = parts;
   await readModel.start();
   const http = await bootstrapHttp(ApiModule.of(parts), {
     name: 'api',
@@ -21,7 +23,10 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
     logger,
     metrics,
     translate: translateFailure,
-    hotRoutes: (fastify) => registerVerifyRoutes(fastify, { verification, credentials, failed }),
+    hotRoutes: (fastify) => {
+      registerVerifyRoutes(fastify, { verification, credentials, failed });
+      registerGithubIntake(fastify, { incidents, digests, keys: githubKeys, log: leakLog });
+    },
     configure: (app) => {
       guardBodies(app);
       serveDocument(app, VERSION);
@@ -33,6 +38,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   return async () => {
     firstStart.stop();
     await http.close();
+    await decoySightings.close();
     readModel.stop();
     await eventStore.dispose();
     redis.disconnect();

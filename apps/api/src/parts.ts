@@ -1,6 +1,7 @@
 import { streams } from '@keyledger/contracts';
 import { keyDecider } from '@keyledger/domain';
 import { Decisions, EventStore } from '@keyledger/event-store';
+import { Incidents } from '@keyledger/leaks';
 import {
   FailedCredentials,
   KeyDigests,
@@ -12,8 +13,12 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { connectRedis, IdempotencyStash, ReadModel } from '@keyledger/read-model';
-import { Credentials, Verification } from '@keyledger/verification';
+import { connectRedis, DecoySightings, IdempotencyStash, IncidentIndex, ReadModel } from '@keyledger/read-model';
+import { Credentials, Verification, type OnDecoy } from '@keyledger/verification';
+import { Allowance } from './leaks/allowance.js';
+import { FoundIntake } from './leaks/found-intake.js';
+import { GithubKeys } from './leaks/github-keys.js';
+import { LeakLog } from './leaks/leak-log.js';
 import { Visibility } from './outcome.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
@@ -21,6 +26,7 @@ import { FirstStart } from './system/first-start.js';
 
 const { eventStoreUrl, redisUrl, host, apiPort, adminKey, peppers, trustedProxies, logLevel, maxStalenessSeconds } =
   SETTINGS;
+const { githubKeysUrl } = SETTINGS;
 export const API_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -31,8 +37,12 @@ export const API_SETTINGS = {
   trustedProxies,
   logLevel,
   maxStalenessSeconds,
+  githubKeysUrl,
 };
 export type ApiConfig = Config<typeof API_SETTINGS>;
+
+/** Reports of found keys from anybody, in this process. */
+const FOUND_A_MINUTE = { perAddress: 10, altogether: 300 };
 
 /** What the routes are made of, each once a process. */
 export type Parts = ReturnType<typeof assemble>;
@@ -45,12 +55,19 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const { maxStalenessSeconds } = config;
   const readModel = new ReadModel(redis, { maxStalenessSeconds });
   const digests = new KeyDigests(config.peppers);
-  const verification = new Verification(readModel, digests, systemClock, metrics);
+  const decoySightings = new DecoySightings(redis);
+  const onDecoy: OnDecoy = (sighting) => decoySightings.note(sighting);
+  const verification = new Verification(readModel, digests, systemClock, metrics, onDecoy);
   const keyFromEvents = async (keyId: string) => (await decisions.load(keyDecider, streams.key(keyId))).state;
-  const credentials = new Credentials(readModel, digests, systemClock, keyFromEvents);
+  const credentials = new Credentials(readModel, digests, systemClock, keyFromEvents, undefined, onDecoy);
   const failed = new FailedCredentials(logger, metrics);
   const visibility = new Visibility(readModel, logger);
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
+  const incidentIndex = new IncidentIndex(redis);
+  const incidents = new Incidents({ decisions, readModel, index: incidentIndex, clock: systemClock });
+  const leakLog = new LeakLog(logger, metrics);
+  const foundIntake = new FoundIntake(incidents, digests, new Allowance(FOUND_A_MINUTE), leakLog);
+  const githubKeys = new GithubKeys(config.githubKeysUrl, logger);
   const embedded = new EmbeddedStore(config.eventStoreUrl);
   const firstStart = new FirstStart({
     decisions,
@@ -81,6 +98,12 @@ export function assemble(config: ApiConfig, logger: Logger) {
     failed,
     visibility,
     receipts,
+    decoySightings,
+    incidentIndex,
+    incidents,
+    leakLog,
+    foundIntake,
+    githubKeys,
     embedded,
     firstStart,
     readiness,

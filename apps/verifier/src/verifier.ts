@@ -8,8 +8,8 @@ import {
   type Config,
   type Logger,
 } from '@keyledger/platform';
-import { connectRedis, ReadModel } from '@keyledger/read-model';
-import { Credentials, registerVerifyRoutes, Verification } from '@keyledger/verification';
+import { connectRedis, DecoySightings, ReadModel } from '@keyledger/read-model';
+import { Credentials, registerVerifyRoutes, Verification, type OnDecoy } from '@keyledger/verification';
 import { VerifierModule } from './verifier.module.js';
 
 const { redisUrl, host, verifierPort, peppers, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
@@ -35,9 +35,11 @@ export async function startVerifier(
   const redis = connectRedis(config.redisUrl);
   const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   const digests = new KeyDigests(config.peppers);
+  const decoySightings = new DecoySightings(redis);
+  const onDecoy: OnDecoy = (sighting) => decoySightings.note(sighting);
   const parts = {
-    verification: new Verification(readModel, digests, systemClock, metrics),
-    credentials: new Credentials(readModel, digests, systemClock),
+    verification: new Verification(readModel, digests, systemClock, metrics, onDecoy),
+    credentials: new Credentials(readModel, digests, systemClock, undefined, undefined, onDecoy),
     failed: new FailedCredentials(logger, metrics),
   };
   const readiness = {
@@ -58,6 +60,7 @@ export async function startVerifier(
   });
   return async () => {
     await http.close();
+    await decoySightings.close();
     readModel.stop();
     redis.disconnect();
   };

@@ -13,6 +13,8 @@ export interface Reactor {
    * another, so whatever it does must come to the same when done twice. A throw has the batch come again later.
    */
   react(batch: EventBatch): Promise<void>;
+  /** It has acted on all there was. Called whenever it has caught up; a throw has its work begin again. */
+  caughtUp?(): Promise<void>;
   /** Before it begins, and again whenever it begins anew: where to begin if its checkpoint is lost; default the start. */
   recover?(): Promise<bigint | undefined>;
 }
@@ -63,6 +65,7 @@ export class ReactorLoop {
         if (failures === 0) this.logger.warn({ err: error }, `the reactor ${name} was interrupted`);
       }
       this.told.subscribed = false;
+      this.told.live = false;
       await pause(Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS), signal);
     }
   }
@@ -84,6 +87,7 @@ export class ReactorLoop {
       if (batch.events.length > 0) await reactor.react(batch);
       if (batch.position > told.position) await checkpoints.advance(reactor.name, batch.position);
       told.position = batch.position;
+      if (batch.live && !told.live) await reactor.caughtUp?.();
       told.live = batch.live;
       told.lastError = undefined;
       yield;

@@ -1,6 +1,8 @@
 import { EventStore } from '@keyledger/event-store';
 import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
-import { connectRedis, Projector } from '@keyledger/read-model';
+import { Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { leakWork } from './leaks.js';
+import { ReactorLoop } from './reactor.js';
 import { WorkerModule } from './worker.module.js';
 
 const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
@@ -34,6 +36,11 @@ export async function startWorker(
     onEvents: (count) => applied.inc(count),
   });
   measure(projector, metrics);
+  const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
+  await readModel.start();
+  const leaks = leakWork({ store, redis, readModel, logger });
+  const checkpoints = new Checkpoints(redis);
+  const loops = leaks.reactors.map((reactor) => new ReactorLoop(reactor, store, checkpoints, logger));
   const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
     name: 'worker',
     host: config.host,
@@ -43,11 +50,16 @@ export async function startWorker(
     metrics,
   });
   const end = new AbortController();
-  const work = projector.run(end.signal);
+  const work = Promise.all([
+    projector.run(end.signal),
+    leaks.watchDecoys(end.signal),
+    ...loops.map((loop) => loop.run(end.signal)),
+  ]);
   return async () => {
     end.abort();
     await work;
     await http.close();
+    readModel.stop();
     await store.dispose();
     redis.disconnect();
   };

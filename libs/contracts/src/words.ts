@@ -65,9 +65,28 @@ export interface RotationPolicy {
 /** What happens to a key of ours that was found where it should not be: `rotate:` ends its secret after that grace. */
 export type LeakResponse = 'revoke' | 'suspend' | 'alert' | `rotate:${Duration}`;
 
+/** How far an incident is: `unmatched` is about no key of ours, `open` about one and not closed. */
+export const LEAK_STATES = ['unmatched', 'open', 'resolved'] as const;
+export type LeakStateName = (typeof LEAK_STATES)[number];
+
+/** What was done to a key that was found; `ends-soon`: the found secret got an end. */
+export const LEAK_ACTIONS = ['revoked', 'suspended', 'grace-ended', 'ends-soon', 'alerted', 'none'] as const;
+export type LeakAction = (typeof LEAK_ACTIONS)[number];
+
+/** Why nothing was done: the key or the secret was over before. */
+export const LEAK_NO_ACTION_REASONS = ['revoked', 'expired', 'secret-over'] as const;
+export type LeakNoActionReason = (typeof LEAK_NO_ACTION_REASONS)[number];
+
+/** The formats in which scanners take their rules. */
+export const SCANNER_FORMATS = ['gitleaks', 'trufflehog', 'secretlint'] as const;
+export type ScannerFormat = (typeof SCANNER_FORMATS)[number];
+
 /** Where a leak report came from. */
 export const LEAK_SOURCES = ['report', 'found', 'github', 'scan', 'honeykey'] as const;
 export type LeakSource = (typeof LEAK_SOURCES)[number];
+
+/** Those that an authorised reporter may name: seen by somebody, or by a scan. */
+export const REPORTED_SOURCES = ['report', 'scan'] as const satisfies readonly LeakSource[];
 
 /** How an incident was closed. */
 export const LEAK_RESOLUTIONS = ['handled', 'false-positive', 'accepted-risk', 'duplicate'] as const;

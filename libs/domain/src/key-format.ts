@@ -13,6 +13,12 @@ export const PREFIX_PATTERN = /^[a-z][a-z0-9]{1,11}$/;
 export const ENVIRONMENT_PATTERN = /^[a-z][a-z0-9]{1,11}$/;
 
 const KEY_SHAPE = /^([a-z][a-z0-9]{1,13})_([a-z][a-z0-9]{1,11})_([0-9A-Za-z]{12})_[0-9A-Za-z]{49}$/;
+/** An expression (RE2 and JavaScript alike) that matches the secret keys of a keyspace and little else. */
+export function secretKeyPattern(prefix: string, environments: readonly string[]): string {
+  const tail = `[0-9A-Za-z]{${SECRET_ID_LENGTH}}_[0-9A-Za-z]{${SECRET_LENGTH + CHECKSUM_LENGTH}}`;
+  return `${prefix}_(?:${environments.join('|')})_${tail}`;
+}
+
 /** What a key made elsewhere may look like: visible ASCII, long enough to be a secret. */
 const FOREIGN_SHAPE = /^[\x21-\x7e]{16,512}$/;
 

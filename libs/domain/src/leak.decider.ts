@@ -1,12 +1,14 @@
 import {
   refusal,
   type Instant,
-  type KeyLeakReported,
+  type LeakAction,
   type LeakActionTaken,
   type LeakEvent,
   type LeakMatched,
+  type LeakNoActionReason,
   type LeakReported,
   type LeakResolution,
+  type LeakStateName,
 } from '@keyledger/contracts';
 import { accept, refuse, type Decider, type Decision } from './decider.js';
 
@@ -18,16 +20,13 @@ export interface LeakState {
   resolution?: { resolution: LeakResolution; comment?: string; resolvedAt: Instant };
 }
 
-/** `unmatched`: what was found is no key of ours, as far as is known; `open`: it is one, and nobody has closed it. */
-export type LeakStateName = 'unmatched' | 'open' | 'resolved';
-
 export type LeakCommand =
   | ({ type: 'RecordLeak' } & Omit<LeakReported['data'], 'reportedAt'> & { now: Instant })
   | ({ type: 'MatchLeak' } & Omit<LeakMatched['data'], 'leakId' | 'matchedAt'> & { now: Instant })
   | {
       type: 'NoteLeakAction';
-      action: KeyLeakReported['data']['action'];
-      because?: KeyLeakReported['data']['because'];
+      action: LeakAction;
+      because?: LeakNoActionReason;
       keyRevision: number;
       now: Instant;
     }

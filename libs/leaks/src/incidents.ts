@@ -21,6 +21,7 @@ import type { Decisions, Outcome } from '@keyledger/event-store';
 import type { Clock } from '@keyledger/platform';
 import type { IncidentIndex, ReadModel } from '@keyledger/read-model';
 import { leakIdOf, type LeakReport } from './report.js';
+import type { FoundToken } from './token.js';
 
 /** An incident as it stands. */
 export interface Incident {
@@ -28,6 +29,8 @@ export interface Incident {
   revision: number;
   /** All that it asks for is done, and everybody sees it. If not, a worker finishes it. */
   effective: boolean;
+  /** What kept it from being gone on with here. */
+  failure?: unknown;
 }
 
 export interface IncidentParts {
@@ -59,6 +62,24 @@ interface FoundKey {
  */
 export class Incidents {
   constructor(private readonly parts: IncidentParts) {}
+
+  /**
+   * Records a report and goes on with it as far as that is possible now; what is left a worker does.
+   * @throws as `record`: then nothing happened
+   */
+  async handle(report: LeakReport, context: CommandContext): Promise<Incident> {
+    const recorded = await this.record(report, context);
+    return this.proceed(recorded).catch(async (failure: unknown) => {
+      // The failed step may have had another before it that was done.
+      const reached = (await this.load(recorded.state.report.leakId).catch(() => undefined)) ?? recorded;
+      return { ...reached, failure };
+    });
+  }
+
+  /** Whether a text that was found is a key of ours, current or over. @throws ReadModelUnavailable */
+  async isKnown({ hash, otherHashes }: FoundToken): Promise<boolean> {
+    return (await this.find({ tokenHash: hash, otherHashes: [...otherHashes] })) !== undefined;
+  }
 
   /**
    * Records a report, durably, before anything else is done about it.
@@ -95,7 +116,7 @@ export class Incidents {
   async proceed(incident: Incident): Promise<Incident> {
     let current = incident;
     if (!current.state.match) {
-      const found = await this.find(current.state);
+      const found = await this.find(current.state.report);
       if (!found) return { ...current, effective: await this.seen(current) };
       current = await this.match(current.state, found);
     }
@@ -122,12 +143,17 @@ export class Incidents {
     );
   }
 
-  private async find({ report }: LeakState): Promise<FoundKey | undefined> {
-    const { tokenHash, otherHashes = [], within } = report;
+  private async find({
+    tokenHash,
+    otherHashes = [],
+    within,
+  }: Pick<LeakState['report'], 'tokenHash' | 'otherHashes' | 'within'>): Promise<FoundKey | undefined> {
     const places = [tokenHash, ...otherHashes].flatMap((hash) =>
       (['issued', 'imported'] as const).map((namespace) => ({ hash, namespace })),
     );
-    const found = await Promise.all(places.map(({ hash, namespace }) => this.parts.readModel.findByHash(hash, namespace)));
+    const found = await Promise.all(
+      places.map(({ hash, namespace }) => this.parts.readModel.findByHash(hash, namespace)),
+    );
     for (const [at, projected] of found.entries()) {
       const key = projected?.state;
       if (!key || (within && !within.includes(key.keyspaceId))) continue;
@@ -160,7 +186,8 @@ export class Incidents {
       await decisions.run(keyDecider, stream, command as KeyCommand, responding(leakId, `leak-${leakId}`, now)),
     );
     const { state, revision, events, replayed } = outcome;
-    const first = replayed || events.length === 0 ? await this.revisionOf(stream, leakId) : revision - events.length + 1;
+    const first =
+      replayed || events.length === 0 ? await this.revisionOf(stream, leakId) : revision - events.length + 1;
     const visible = !!state && (await readModel.applyKey(state, revision).then(yes, no));
     const { action, because } = reportIn(events) ?? reportIn(await this.eventsOf(stream), leakId) ?? missing(leakId);
     return {

@@ -20,9 +20,11 @@ export interface LeakReport {
  * The id of the incident that a report is about: the same text at the same place is reported once by each source. What
  * anybody may report or cause, found keys and decoys, is one incident a day, whatever is said about the place.
  */
-export function leakIdOf({ source, token, url = '', presentedFrom }: LeakReport, now: Instant): string {
+export function leakIdOf({ source, token, url = '', presentedFrom, within }: LeakReport, now: Instant): string {
   const day = now.slice(0, 10);
   if (source === 'found') return idFrom(`leak found\n${token.hash}\n${day}`);
   if (source === 'honeykey') return idFrom(`leak honeykey\n${token.hash}\n${presentedFrom?.address ?? ''}\n${day}`);
-  return idFrom(`leak ${source}\n${token.hash}\n${url}`);
+  // One that counts in some keyspaces only must not stand in the way of another that counts everywhere.
+  const where = within ? `\nwithin ${[...within].sort().join(' ')}` : '';
+  return idFrom(`leak ${source}\n${token.hash}\n${url}${where}`);
 }

@@ -31,6 +31,11 @@ export class KeyDigests {
     return [...this.peppers.map((pepper) => hmac(pepper, key)), sha256(key)];
   }
 
+  /** Whether new keys are hashed under a pepper, so that a plain SHA-256 does not find them. */
+  get peppered(): boolean {
+    return this.current !== undefined;
+  }
+
   sha256(text: string): string {
     return sha256(text);
   }

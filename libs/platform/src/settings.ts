@@ -60,6 +60,12 @@ export const SETTINGS = {
     'addresses or CIDR blocks, separated by commas, of proxies whose X-Forwarded-For is believed',
     proxies,
   ),
+  githubKeysUrl: variable(
+    'KEYLEDGER_GITHUB_KEYS_URL',
+    'https://api.github.com/meta/public_keys/secret_scanning',
+    'where the public keys are under which GitHub signs its leak reports',
+    httpUrl,
+  ),
   logLevel: variable('KEYLEDGER_LOG_LEVEL', 'info', `what is logged: ${LOG_LEVELS.join(', ')}`, logLevel),
   maxStalenessSeconds: variable(
     'KEYLEDGER_MAX_STALENESS_SECONDS',
@@ -89,6 +95,11 @@ function url(name: string, schemes: readonly string[], rest: { description: stri
     throw new NotUsable('is no address of that kind', `an address that begins with one of ${right}`);
   };
   return { name, ...rest, secret: true, parse };
+}
+
+function httpUrl(text: string): string {
+  if (/^https?:\/\/[^/?#\s@]+(?:[/?][^\s#]*)?$/.test(text)) return text;
+  throw new NotUsable('is no address of a web page', 'an http or https URL without a password');
 }
 
 function word(text: string): string {

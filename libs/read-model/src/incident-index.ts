@@ -1,5 +1,5 @@
-import { redisNames, type LeakSource } from '@keyledger/contracts';
-import { leakStateOf, type LeakState, type LeakStateName } from '@keyledger/domain';
+import { LEAK_STATES, redisNames, type LeakSource, type LeakStateName } from '@keyledger/contracts';
+import { leakStateOf, type LeakState } from '@keyledger/domain';
 import type { RedisClient } from './connect.js';
 import { BadCursor, type Page } from './listing.js';
 import { decodeState, encodeRecord, idOfMember, indexMember, type Projected } from './records.js';
@@ -15,7 +15,6 @@ export interface IncidentQuery {
 }
 
 const ANY_STATE = 'any';
-const STATES: readonly LeakStateName[] = ['unmatched', 'open', 'resolved'];
 /** How many members one request looks at, so that a filter which nothing passes cannot hold a server up. */
 const MEMBERS_PER_REQUEST = 4000;
 const CHUNK = 200;
@@ -34,7 +33,7 @@ export class IncidentIndex {
     const state = leakStateOf(leak);
     const { leakId, reportedAt } = leak.report;
     const scopes = leak.match ? [undefined, leak.match.keyspaceId] : [undefined];
-    const others = STATES.filter((other) => other !== state);
+    const others = LEAK_STATES.filter((other) => other !== state);
     const into = scopes.flatMap((scope) => [ANY_STATE, state].map((name) => redisNames.leakIndex(name, scope)));
     const outOf = scopes.flatMap((scope) => others.map((name) => redisNames.leakIndex(name, scope)));
     const keys = [redisNames.leak(leakId), ...into, ...outOf];
@@ -52,7 +51,8 @@ export class IncidentIndex {
   /** @throws BadCursor, ReadModelUnavailable */
   async list({ within, state, source, limit, cursor }: IncidentQuery): Promise<Page<LeakState>> {
     if (cursor !== undefined && !MEMBER.test(cursor)) throw new BadCursor();
-    if ((await this.asked(this.redis.get(redisNames.leaksWhole))) === null) throw new ReadModelUnavailable('rebuilding');
+    if ((await this.asked(this.redis.get(redisNames.leaksWhole))) === null)
+      throw new ReadModelUnavailable('rebuilding');
     const only = within !== 'all' && within.length === 1 ? within[0] : undefined;
     const index = redisNames.leakIndex(state ?? ANY_STATE, only);
     const fits = ({ report, match }: LeakState): boolean =>

@@ -42,9 +42,8 @@ export async function authorize(
   if (key === undefined) throw credentialMissing();
   const asked: VerifyRequest = { key, ...narrowed(request.headers), ...presentedFrom(request) };
   // Of the credentials of `system` none is known to somebody who does not reach every keyspace.
-  const answer = await verification.verify(asked, {
-    reach: asked.keyspaceId === undefined ? 'all' : [asked.keyspaceId],
-  });
+  const reach = asked.keyspaceId === undefined ? 'all' : [asked.keyspaceId];
+  const answer = await verification.verify(asked, { reach }, request);
   if (answer.valid) return reply.headers(identityOf(answer)).send('');
   throw refusalFor(answer, asked, () => failed.note(request.ip, key));
 }

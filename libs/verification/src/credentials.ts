@@ -2,6 +2,7 @@ import { SYSTEM_KEYSPACE } from '@keyledger/contracts';
 import { judge, type JudgeRequest, type KeyState } from '@keyledger/domain';
 import type { Clock, CredentialCheck, KeyDigests, PresentedFrom, Principal } from '@keyledger/platform';
 import { ReadModelUnavailable } from '@keyledger/read-model';
+import { sightingOf, type OnDecoy } from './decoys.js';
 import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
 
 /** How long the verify route may go on with what it read about its caller. */
@@ -32,6 +33,7 @@ export class Credentials implements CredentialCheck {
     private readonly clock: Clock,
     private readonly loadKey?: (keyId: string) => Promise<KeyState | undefined>,
     private readonly nowMs: () => number = () => performance.now(),
+    private readonly onDecoy?: OnDecoy,
   ) {}
 
   /** @throws ReadModelUnavailable, or what `loadKey` throws */
@@ -81,6 +83,7 @@ export class Credentials implements CredentialCheck {
   }
 
   private judged(found: FoundKey, from: PresentedFrom): Principal | undefined {
+    if (found.key.state.decoy) this.onDecoy?.(sightingOf(found, this.clock(), { clientIp: from.clientIp }));
     if (!this.isGood(found, from)) return undefined;
     const { keyId, scopes, owner } = found.key.state;
     return { keyId, scopes, owner };

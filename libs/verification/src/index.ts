@@ -4,6 +4,7 @@
  * over them. It reads Redis and nothing else, and keeps no verdict.
  */
 export * from './credentials.js';
+export * from './decoys.js';
 export * from './find-key.js';
 export * from './routes.js';
 export * from './verification.js';

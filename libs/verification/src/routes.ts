@@ -57,7 +57,7 @@ export function registerVerifyRoutes(fastify: FastifyInstance, parts: VerifyPart
       reply.header('cache-control', 'no-store');
       if (body.clientIp !== undefined) checkAddress(body.clientIp);
       try {
-        return await verification.outcome(body, verifier as Caller);
+        return await verification.outcome(body, verifier as Caller, request);
       } catch (error) {
         throw translated(error);
       }

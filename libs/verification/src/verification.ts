@@ -8,6 +8,7 @@ import {
 import { judge, type KeyState } from '@keyledger/domain';
 import { reaches, type Clock, type KeyDigests, type Metrics, type Reach } from '@keyledger/platform';
 import { responseOf, type Outcome } from './answer.js';
+import { sightingOf, type AskedFrom, type Asker, type OnDecoy } from './decoys.js';
 import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
 
 const NOT_FOUND: Outcome = Object.freeze({ code: 'NOT_FOUND' });
@@ -22,6 +23,7 @@ export class Verification {
     private readonly digests: KeyDigests,
     private readonly clock: Clock,
     metrics: Metrics,
+    private readonly onDecoy?: OnDecoy,
   ) {
     this.count = metrics.tally('keyledger_verifications_total', 'Verdicts given', 'code', VERDICT_CODES);
     this.took = metrics.stopwatch('keyledger_verification_duration_seconds', 'From a presented key to its verdict');
@@ -32,17 +34,21 @@ export class Verification {
    *
    * Management credentials (keyspace `system`) are no customers' keys: a service that lets in whoever has "a valid key"
    * must not let one in. They are known only to callers who reach every keyspace and name `system` as the one they ask for.
+   * @param from the HTTP request that asks, for who presented a decoy
    * @throws ReadModelUnavailable, never a verdict by guess
    */
-  async verify(request: VerifyRequest, caller: { reach: Reach }): Promise<VerifyResponse> {
-    return responseOf(await this.outcome(request, caller));
+  async verify(request: VerifyRequest, caller: Asker, from?: AskedFrom): Promise<VerifyResponse> {
+    return responseOf(await this.outcome(request, caller, from));
   }
 
   /** As `verify`, for the hot route, which writes the answer itself: `textOf(outcome)`. */
-  async outcome(request: VerifyRequest, { reach }: { reach: Reach }): Promise<Outcome> {
+  async outcome(request: VerifyRequest, caller: Asker, from?: AskedFrom): Promise<Outcome> {
     const startedAt = performance.now();
     const found = await findKey(this.records, this.digests, request.key);
-    const outcome = found ? this.judged(found, request, reach) : NOT_FOUND;
+    const outcome = found ? this.judged(found, request, caller.reach) : NOT_FOUND;
+    if (found?.key.state.decoy) {
+      this.onDecoy?.(sightingOf(found, this.clock(), { clientIp: request.clientIp, caller, from }));
+    }
     // Every verification passes here with its verdict, its key and the secret that was presented: what is counted of
     // them is counted here.
     this.took((performance.now() - startedAt) / 1000);

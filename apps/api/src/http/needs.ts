@@ -6,6 +6,8 @@ import { Public, RequireScope } from '@keyledger/platform';
 /** What the OpenAPI document says of a route beyond its types; openapi.ts spells it out. */
 export interface RouteTraits {
   scope?: ManagementScope;
+  /** It takes no credential. */
+  open?: boolean;
   /** It takes an Idempotency-Key. */
   repeatable?: boolean;
   /** It takes If-Match. */
@@ -23,6 +25,10 @@ export const TRAITS = 'x-keyledger-traits';
 /** The scope without which the route is refused, and what else its description has to say. */
 export const Needs = (scope: ManagementScope, traits: Omit<RouteTraits, 'scope'> = {}) =>
   applyDecorators(RequireScope(scope), ApiExtension(TRAITS, { scope, ...traits }));
+
+/** A route that anybody may call, and that looks at no credential. */
+export const Anybody = (traits: Omit<RouteTraits, 'scope' | 'open'> = {}) =>
+  applyDecorators(Public(), ApiExtension(TRAITS, { ...traits, open: true }));
 
 /** A route that no management credential opens: it looks at the presented key itself. */
 export const ByPossession = (traits: Omit<RouteTraits, 'scope'> = {}) =>

@@ -28,7 +28,9 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   404: 'There is no such resource, or it is out of reach',
   409: 'It conflicts with the state of the resource or with another request',
   412: 'The resource is at another revision than If-Match says',
+  413: 'The request is larger than this route takes',
   422: 'The policy of the keyspace does not allow it, or the Idempotency-Key came with another request',
+  429: 'Too many requests; Retry-After says when to ask again',
   503: 'A part that this needs cannot be reached; Retry-After says when to ask again',
 };
 
@@ -75,11 +77,16 @@ function spellOut(operation: Operation & { [TRAITS]?: RouteTraits }): void {
   const { [TRAITS]: traits } = operation;
   delete operation[TRAITS];
   if (!traits) return;
-  const { scope, repeatable, conditional, tagged, located, refusals = [] } = traits;
-  operation.security = [{ bearer: [] }, { apiKey: [] }];
+  const { scope, open, repeatable, conditional, tagged, located, refusals = [] } = traits;
+  operation.security = open ? [] : [{ bearer: [] }, { apiKey: [] }];
   operation.description = [operation.description, scope ? needs(scope) : ''].filter(Boolean).join('\n\n');
   operation.parameters = [...(operation.parameters ?? []), ...headers({ repeatable, conditional })];
-  const statuses = [...ALWAYS, ...refusals, ...(conditional ? [412] : []), ...(repeatable ? [409, 422] : [])];
+  const statuses = [
+    ...(open ? [400, 503] : ALWAYS),
+    ...refusals,
+    ...(conditional ? [412] : []),
+    ...(repeatable ? [409, 422] : []),
+  ];
   for (const status of [...new Set(statuses)].sort()) operation.responses[status] = problem(status);
   for (const [status, response] of Object.entries(operation.responses)) {
     if (Number(status) >= 400 || !response || '$ref' in response) continue;
@@ -122,7 +129,7 @@ function problem(status: number) {
   return {
     description: PROBLEMS[status] ?? 'An error',
     ...(status === 401 && { headers: { 'WWW-Authenticate': header('The challenge, RFC 6750 section 3') } }),
-    ...(status === 503 && { headers: { 'Retry-After': header('Seconds') } }),
+    ...((status === 503 || status === 429) && { headers: { 'Retry-After': header('Seconds') } }),
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemView' } } },
   };
 }

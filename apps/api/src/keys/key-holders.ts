@@ -1,5 +1,5 @@
 import { refusal, streams, SYSTEM_KEYSPACE, type ManagementScope } from '@keyledger/contracts';
-import { keyDecider, type KeyState } from '@keyledger/domain';
+import { keyDecider, leakDecider, type KeyState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import {
   credentialInvalid,
@@ -42,7 +42,7 @@ export class KeyHolders {
     const presented = presentedKey(request.headers);
     if (presented === undefined) throw credentialMissing();
     const asked = { key: presented, ...presentedFrom(request) };
-    const anybody = await this.verification.verify(asked, { reach: 'all' });
+    const anybody = await this.verification.verify(asked, { reach: 'all' }, request);
     // A management key is known only to whoever asks for one.
     const verdict = anybody.valid
       ? anybody
@@ -56,6 +56,7 @@ export class KeyHolders {
     if (!keyspace.policy[permission]) throw notAllowed(`Keyspace ${keyspaceId} does not allow ${permission}.`);
     const { state: key } = await this.decisions.load(keyDecider, streams.key(keyId));
     if (key?.kind !== 'secret') throw notAllowed('A publishable key cannot manage itself: everybody has it.');
+    if (permission === 'selfRotate') await this.assertUnreported(key);
     return {
       keyId,
       caller: { principal: { keyId, scopes, owner }, scope, reach: [keyspaceId] },
@@ -64,7 +65,20 @@ export class KeyHolders {
       },
     };
   }
+
+  /**
+   * Whoever holds a secret that was found somewhere may be its finder: until somebody has looked at it, holding it is no
+   * reason to get the next one. Revoking harms nobody but the finder.
+   */
+  private async assertUnreported({ leak, secrets }: KeyState): Promise<void> {
+    if (!leak || leak.secretId !== secrets[0]?.secretId) return;
+    const { state } = await this.decisions.load(leakDecider, streams.leak(leak.leakId));
+    if (!state?.resolution) throw notAllowed(leaked(leak.leakId));
+  }
 }
+
+const leaked = (leakId: string): string =>
+  `The key was reported as leaked (${leakId}); its owner rotates it, or revoke it. By itself it is rotated once that is resolved.`;
 
 const notAllowed = (detail: string) => new RefusalError(refusal('NOT_ALLOWED', detail));
 

@@ -7,6 +7,7 @@ import {
   KeyspaceList,
   KeyspaceView,
   PageQuery,
+  ScannerRulesQuery,
 } from '@keyledger/contracts/http';
 import { CurrentCaller, reaches, type Caller } from '@keyledger/platform';
 import { ReadModel } from '@keyledger/read-model';
@@ -17,6 +18,7 @@ import { CurrentIntent, type Intent } from '../http/intent.js';
 import { Needs } from '../http/needs.js';
 import { plain } from '../http/plain.js';
 import { ChangeKeyspace, CreateKeyspace } from './keyspace.handlers.js';
+import { scannerRules } from './scanner-rules.js';
 import { keyspaceView } from './keyspace.view.js';
 
 const DEFAULT_LIMIT = 100;
@@ -64,6 +66,22 @@ export class KeyspacesController {
     const found = reaches(caller.reach, keyspaceId) ? await this.readModel.keyspace(keyspaceId) : undefined;
     if (!found) throw noSuchKeyspace(keyspaceId);
     return tagged(reply, keyspaceView(found.state, found.revision));
+  }
+
+  /** Give the rules by which a scanner finds the secret keys of a keyspace: gitleaks, TruffleHog or secretlint. */
+  @Get(':keyspaceId/scanner-rules')
+  @Needs('keyspaces:read', { refusals: [404] })
+  async scannerRules(
+    @Param('keyspaceId') keyspaceId: string,
+    @Query() { format }: ScannerRulesQuery,
+    @CurrentCaller() caller: Caller,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    const found = reaches(caller.reach, keyspaceId) ? await this.readModel.keyspace(keyspaceId) : undefined;
+    if (!found) throw noSuchKeyspace(keyspaceId);
+    const { mediaType, text } = scannerRules(found.state, format);
+    void reply.type(`${mediaType}; charset=utf-8`);
+    return text;
   }
 
   /** Change a keyspace's name, environments or policy. The policy is merged; keys that exist keep what they have. */

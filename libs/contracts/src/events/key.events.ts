@@ -2,6 +2,8 @@ import type { Instant } from '../time.js';
 import type {
   KeyKind,
   KeyMetadata,
+  LeakAction,
+  LeakNoActionReason,
   LeakSource,
   Owner,
   Restrictions,
@@ -187,9 +189,8 @@ export interface KeyLeakReported {
     source: LeakSource;
     url?: string;
     /** `ends-soon`: the leaked secret ends at `secretEndsAt`, and its owner has to rotate before. */
-    action: 'revoked' | 'suspended' | 'grace-ended' | 'ends-soon' | 'alerted' | 'none';
-    /** Why nothing was done: the key or the secret was over before. */
-    because?: 'revoked' | 'expired' | 'secret-over';
+    action: LeakAction;
+    because?: LeakNoActionReason;
     secretEndsAt?: Instant;
     reportedAt: Instant;
   };

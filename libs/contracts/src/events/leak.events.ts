@@ -1,6 +1,13 @@
 import type { Instant } from '../time.js';
-import type { KeyKind, LeakResolution, LeakResponse, LeakSource, Owner } from '../words.js';
-import type { KeyLeakReported } from './key.events.js';
+import type {
+  KeyKind,
+  LeakAction,
+  LeakNoActionReason,
+  LeakResolution,
+  LeakResponse,
+  LeakSource,
+  Owner,
+} from '../words.js';
 
 /** Something that may be a key of ours was seen where it should not be. The text itself is never kept. */
 export interface LeakReported {
@@ -51,8 +58,8 @@ export interface LeakActionTaken {
   data: {
     leakId: string;
     keyId: string;
-    action: KeyLeakReported['data']['action'];
-    because?: KeyLeakReported['data']['because'];
+    action: LeakAction;
+    because?: LeakNoActionReason;
     /** Where its `KeyLeakReported` stands. */
     keyRevision: number;
     takenAt: Instant;

@@ -10,4 +10,5 @@ export * from './keyspaces.dto.js';
 export * from './keys.dto.js';
 export * from './key-views.dto.js';
 export * from './bulk.dto.js';
+export * from './leaks.dto.js';
 export * from './system.dto.js';
