@@ -25,7 +25,12 @@ beforeAll(async () => {
   };
   const issued = await api.post('/v1/keys', request, { 'idempotency-key': 'hush-issue-1' });
   const rotated = await api.post(`/v1/keys/${issued.body.keyId}/rotate`, {}, { 'idempotency-key': 'hush-rotate-1' });
+  const bait = await api.post('/v1/keys', { ...request, decoy: true });
+  const leaked = await api.post('/v1/keys', { ...request, name: 'leaked' });
+  const found = await api.post('/v1/keys', { ...request, name: 'found' });
+  const foreign = `foreign-secret_${'q7Zt'.repeat(10)}`;
   secrets.push(issued.body.key, rotated.body.key, system.adminKey);
+  secrets.push(bait.body.key, leaked.body.key, found.body.key, foreign);
 
   // Every way in which a key can come near a log or an error: as a credential, in a body, a wrong field, a URL, a header.
   const [key] = secrets as [string];
@@ -47,14 +52,31 @@ beforeAll(async () => {
     await api.get('/metrics'),
     await verifier.get('/metrics'),
   );
+
+  // And in a report that it was found, where it stands beside itself once more.
+  const beside = (text: string) => ({ url: `https://a.example/?k=${text}`, comment: `it is ${text}` });
+  const anybody = http(system.api.baseUrl);
+  answers.push(
+    await api.post('/v1/leaks', { key: leaked.body.key, ...beside(leaked.body.key) }),
+    await api.post('/v1/leaks', { key: foreign, ...beside(foreign) }),
+    await api.post('/v1/leaks', { key: leaked.body.key, source: leaked.body.key }),
+    await anybody.post('/v1/leaks/found', { key: found.body.key, ...beside(found.body.key) }),
+    await anybody.post('/v1/integrations/github/secret-scanning', [{ token: foreign, type: foreign }]),
+    await verifier.post('/v1/verify', { key: bait.body.key }, { 'user-agent': `probe/${bait.body.key}` }),
+    await eventually('the bait was told of', async () => {
+      const answer = await api.get('/v1/leaks?source=honeykey');
+      return answer.body.items.length > 0 && answer;
+    }),
+    await api.get('/v1/leaks'),
+  );
 });
 
 afterAll(async () => {
   await system.stop();
 });
 
-/** What makes a key secret: the part behind its secretId; of an admin key that somebody chose, all of it. */
-const secretPart = (key: string): string => (key === system.adminKey ? key : key.slice(key.lastIndexOf('_') + 1));
+/** What makes a key secret: the part behind its secretId; of a text that is no key of ours, all of it. */
+const secretPart = (key: string): string => /_[0-9A-Za-z]{12}_([0-9A-Za-z]{49})$/.exec(key)?.[1] ?? key;
 
 const expectNone = (place: string, text: string): void => {
   expect(text.length).toBeGreaterThan(0);
@@ -78,6 +100,7 @@ it('no secret stands in anything that Redis holds', async () => {
       hash: ['HGETALL', key],
       zset: ['ZRANGE', key, '0', '-1'],
       set: ['SMEMBERS', key],
+      stream: ['XRANGE', key, '-', '+'],
     };
     const command = dump[type as keyof typeof dump];
     expect({ key, type, known: command !== undefined }).toEqual({ key, type, known: true });

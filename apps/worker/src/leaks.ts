@@ -6,17 +6,19 @@ import { systemClock, type Logger } from '@keyledger/platform';
 import {
   DecoySightings,
   IncidentIndex,
+  type Checkpoints,
   type ReadModel,
   type RedisClient,
   type TakenSighting,
 } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Reactor } from './reactor.js';
+import type { Progress, Reactor, ReactorLoop } from './reactor.js';
 
 export interface LeakWorkParts {
   store: EventStore;
   redis: RedisClient;
   readModel: ReadModel;
+  checkpoints: Checkpoints;
   logger: Logger;
 }
 
@@ -25,6 +27,7 @@ const LEAK_STREAM = streams.leak('');
 const OWN_TIME_MS = 2000;
 const AT_ONCE = 8;
 const SIGHTINGS_AT_ONCE = 50;
+const LIST_LOOK_EVERY_MS = 1000;
 const LOOK_EVERY_MS = 250;
 const LONGEST_PAUSE_MS = 5000;
 
@@ -32,19 +35,38 @@ const LONGEST_PAUSE_MS = 5000;
  * What a worker does about leaks: keeps the list of incidents, goes on with those that somebody left half done, and turns
  * decoys that were presented into incidents.
  */
-export function leakWork({ store, redis, readModel, logger }: LeakWorkParts) {
+export function leakWork({ store, redis, readModel, checkpoints, logger }: LeakWorkParts) {
   const decisions = new Decisions(store);
   const index = new IncidentIndex(redis);
   const incidents = new Incidents({ decisions, readModel, index, clock: systemClock });
   const sightings = new DecoySightings(redis);
+  const begun: { token?: string } = {};
   return {
-    reactors: [listKeeper(incidents, index), finisher(incidents)],
+    list: listKeeper(incidents, index, begun),
+    finisher: finisher(incidents),
+    /** Where the list keeper goes on: at its checkpoint if the list is there, else at the first event. */
+    listProgress: {
+      read: async (reactor: string) => {
+        if (await index.isWhole()) return checkpoints.read(reactor);
+        begun.token = await index.begin();
+        return undefined;
+      },
+      advance: (reactor: string, position: bigint) => checkpoints.advance(reactor, position),
+    } satisfies Progress,
+    /** Has the list made anew when Redis was emptied. */
+    watchList: async (list: ReactorLoop, signal: AbortSignal) => {
+      while (!signal.aborted) {
+        await sleep(LIST_LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+        const lost = list.state().live && !(await index.isWhole().catch(() => true));
+        if (lost) list.beginAnew();
+      }
+    },
     watchDecoys: (signal: AbortSignal) => watchDecoys({ decisions, incidents, sightings, logger }, signal),
   };
 }
 
 /** Keeps the list: the api has written most of it already. Its checkpoint shares a slot with the list, and its fate. */
-function listKeeper(incidents: Incidents, index: IncidentIndex): Reactor {
+function listKeeper(incidents: Incidents, index: IncidentIndex, begun: { token?: string }): Reactor {
   return {
     name: LEAK_REACTOR,
     streamPrefixes: [LEAK_STREAM],
@@ -54,7 +76,10 @@ function listKeeper(incidents: Incidents, index: IncidentIndex): Reactor {
         await index.apply(state, revision);
       });
     },
-    caughtUp: () => index.markWhole(),
+    caughtUp: async () => {
+      if (begun.token === undefined || (await index.markWhole(begun.token))) return;
+      throw new Error('the list of incidents was lost while it was made');
+    },
   };
 }
 

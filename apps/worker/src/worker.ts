@@ -38,9 +38,10 @@ export async function startWorker(
   measure(projector, metrics);
   const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   await readModel.start();
-  const leaks = leakWork({ store, redis, readModel, logger });
   const checkpoints = new Checkpoints(redis);
-  const loops = leaks.reactors.map((reactor) => new ReactorLoop(reactor, store, checkpoints, logger));
+  const leaks = leakWork({ store, redis, readModel, checkpoints, logger });
+  const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
+  const leakFinisher = new ReactorLoop(leaks.finisher, store, checkpoints, logger);
   const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
     name: 'worker',
     host: config.host,
@@ -52,8 +53,10 @@ export async function startWorker(
   const end = new AbortController();
   const work = Promise.all([
     projector.run(end.signal),
+    leakList.run(end.signal),
+    leaks.watchList(leakList, end.signal),
+    leakFinisher.run(end.signal),
     leaks.watchDecoys(end.signal),
-    ...loops.map((loop) => loop.run(end.signal)),
   ]);
   return async () => {
     end.abort();

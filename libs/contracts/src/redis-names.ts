@@ -72,6 +72,8 @@ export const redisNames = {
   leakIndex: (state: string, keyspaceId?: string) =>
     `kl:leak:{${LEAK_REACTOR}}:${keyspaceId === undefined ? 'a' : `k:${keyspaceId}`}:${state}`,
   leaksWhole: `kl:leak:{${LEAK_REACTOR}}:whole`,
+  /** There for as long as nothing of the list was lost since somebody began to make it. */
+  leaksBegun: `kl:leak:{${LEAK_REACTOR}}:begun`,
 
   /** Stream: decoys that somebody presented and that no worker has told of yet. Capped. */
   decoySightings: 'kl:seen:{decoys}',
