@@ -41,6 +41,9 @@ module.exports = {
     only('audit-borders', lib('audit'), {
       path: '^(libs/(?!audit/|contracts/|domain/|event-store/src/index)|apps/|test/)',
     }),
+    only('leaks-borders', lib('leaks'), {
+      path: '^(libs/(?!leaks/|contracts/|domain/|event-store/|read-model/|platform/)|apps/|test/)',
+    }),
     only('platform-borders', lib('platform'), { path: '^(libs/(?!platform/|contracts/)|apps/|test/)' }),
     only('apps-apart', '^apps/([^/]+)/', { path: '^apps/', pathNot: '^apps/$1/' }, 'an app never imports another app'),
     only(

@@ -135,6 +135,35 @@ describe('a key over its life', () => {
   });
 });
 
+describe('a leak', () => {
+  it('is reported, listed, shown and resolved, and the key is refused', async () => {
+    const { keyId, file } = await issue('leaky');
+    const reported = await keyledger('leaks', 'report', '--secret-file', file, '--url', 'https://a.example', '--json');
+    expect(reported).toMatchObject({ code: 0, err: '' });
+    const { leakId, action } = JSON.parse(reported.out);
+    expect(action.action).toBe('revoked');
+    expect((await keyledger('verify', '--secret-file', file)).code).toBe(4);
+    const list = await keyledger('leaks', 'list', '--keyspace', 'acme', '--state', 'open');
+    expect(list.out).toContain(leakId);
+    expect(list.out).toContain(keyId);
+    expect(reported.out + list.out).not.toMatch(WHOLE_KEY);
+    expect((await keyledger('leaks', 'resolve', leakId)).code).toBe(2);
+    expect((await keyledger('leaks', 'resolve', leakId, '--as', 'handled', '--comment', 'gone')).code).toBe(0);
+    expect((await keyledger('leaks', 'show', leakId)).out).toMatch(/resolved +handled at/);
+    expect((await run(['leaks', 'report'], { stdin: '' })).code).toBe(2);
+  });
+
+  it('is looked for with rules for scanners, and baited with a decoy', async () => {
+    const rules = await keyledger('keyspaces', 'scanner-rules', 'acme', '--format', 'gitleaks');
+    expect(rules).toMatchObject({ code: 0, out: expect.stringContaining("regex = '''") });
+    const nowhere = await keyledger('keyspaces', 'scanner-rules', 'nowhere', '--format', 'gitleaks');
+    expect(nowhere).toMatchObject({ code: 1, out: '' });
+    const { outcome, file } = await issue('bait', '--decoy');
+    expect(JSON.parse(outcome.out).decoy).toBe(true);
+    expect((await keyledger('verify', '--secret-file', file)).out).toContain('NOT_FOUND');
+  });
+});
+
 describe('many keys', () => {
   const foreign = Array.from({ length: 5 }, () => `old_${randomBytes(24).toString('hex')}`);
   const items = foreign.map((key, index) => ({

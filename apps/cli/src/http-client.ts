@@ -27,6 +27,8 @@ export interface Call {
   idempotencyKey?: string | undefined;
   /** For a call that takes longer than the others may. */
   timeoutMs?: number | undefined;
+  /** Gives the body of a good answer as it is, in place of the JSON in it. */
+  as?: 'text';
   /** A POST that changes nothing (verify): may be repeated as it is. */
   readOnly?: boolean;
 }
@@ -90,7 +92,7 @@ export class HttpClient {
       const message = `${this.base.origin} ${whyNoAnswer(error, timeoutMs)}`;
       return { failure: new Unreachable(message, undefined, call.idempotencyKey), again: true };
     }
-    const body = parseJson(text);
+    const body = call.as === 'text' && status < 300 ? text : parseJson(text);
     if (status >= 200 && status < 300 && body !== undefined) return { body };
     const problem = problemOf(status, body, url);
     if ([502, 503, 504].includes(status)) {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
+import { leaksCommand } from './commands/leaks.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -55,6 +56,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     keyspacesCommand(runWith),
     keysCommand(runWith),
     verifyCommand(runWith),
+    leaksCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {

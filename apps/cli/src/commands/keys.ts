@@ -24,6 +24,7 @@ interface IssueOptions extends ChangeOptions, SecretOptions {
   origin?: string[];
   metadata?: Record<string, string>;
   justification?: string;
+  decoy?: boolean;
 }
 
 export function keysCommand(runWith: RunWith): Command {
@@ -56,7 +57,8 @@ function issue(keys: Command, runWith: RunWith): void {
     .option('--not-before <instant>', 'valid from then on')
     .option('--address <cidr>', 'works from there only; may be repeated', list)
     .option('--origin <origin>', 'works for this web origin only; may be repeated', list)
-    .option('--metadata <name=value>', 'your own notes; may be repeated', pairs);
+    .option('--metadata <name=value>', 'your own notes; may be repeated', pairs)
+    .option('--decoy', 'a bait: it verifies as NOT_FOUND, and whoever presents it raises an incident');
   examples(
     yieldingSecret(changing(command)),
     'keys issue --keyspace acme --environment live --name billing --owner app-7 --scopes payments:read --secret-file billing.key',
@@ -70,7 +72,7 @@ function issue(keys: Command, runWith: RunWith): void {
 }
 
 function issueBody(options: IssueOptions): Record<string, unknown> {
-  const { keyspace, environment, name, kind, scopes, lifetime, notBefore, metadata, justification } = options;
+  const { keyspace, environment, name, kind, scopes, lifetime, notBefore, metadata, justification, decoy } = options;
   return {
     keyspaceId: keyspace,
     environment,
@@ -84,6 +86,7 @@ function issueBody(options: IssueOptions): Record<string, unknown> {
     restrictions: restrictionsOf(options),
     metadata,
     justification,
+    decoy,
   };
 }
 

@@ -1,4 +1,5 @@
-import { Command } from 'commander';
+import { SCANNER_FORMATS } from '@keyledger/contracts';
+import { Command, Option } from 'commander';
 import { fields, table, type Column } from '../print.js';
 import { changing, examples, list, wholeNumber, yesOrNo } from '../options.js';
 import type { ChangeOptions } from '../session.js';
@@ -84,6 +85,21 @@ export function keyspacesCommand(runWith: RunWith): Command {
       runWith(async (session, [id], options: ChangeOptions) => {
         const archived = await session.change<KeyspaceView>('POST', `${pathOf(id)}/archive`, {}, options);
         session.show(archived, () => keyspaceText(archived));
+      }),
+    );
+
+  examples(
+    keyspaces.command('scanner-rules').argument('<keyspace>', 'its id'),
+    'keyspaces scanner-rules acme --format gitleaks > .gitleaks.toml',
+  )
+    .description('give the rules by which a scanner finds the secret keys of a keyspace')
+    .addOption(new Option('--format <scanner>', 'whose rules').choices(SCANNER_FORMATS).makeOptionMandatory())
+    .action(
+      runWith(async (session, [id], { format }: { format: string }) => {
+        const path = `${pathOf(id)}/scanner-rules`;
+        session.terminal.stdout.write(
+          await session.call<string>({ method: 'GET', path, query: { format }, as: 'text' }),
+        );
       }),
     );
 

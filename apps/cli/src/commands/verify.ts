@@ -1,8 +1,9 @@
 import type { VerifyResponse } from '@keyledger/contracts';
 import { Command } from 'commander';
-import { EXIT, UsageError } from '../exit.js';
+import { EXIT } from '../exit.js';
 import { examples, list } from '../options.js';
-import { fields, type Terminal } from '../print.js';
+import { presentedKeyFrom } from '../presented-key.js';
+import { fields } from '../print.js';
 import { readSecretFile } from '../secret-file.js';
 import type { RunWith } from '../run.js';
 
@@ -14,8 +15,6 @@ interface VerifyOptions {
   environment?: string;
   keyspace?: string;
 }
-
-const LONGEST_KEY = 4096;
 
 export function verifyCommand(runWith: RunWith): Command {
   return examples(
@@ -35,24 +34,16 @@ export function verifyCommand(runWith: RunWith): Command {
     .action(
       runWith(async (session, _: [], options: VerifyOptions) => {
         const { secretFile, scopes, clientIp, origin, environment, keyspace } = options;
-        const key = secretFile === undefined ? await keyFrom(session.terminal) : await readSecretFile(secretFile);
+        const key =
+          secretFile === undefined
+            ? await presentedKeyFrom(session.terminal, 'keyledger verify')
+            : await readSecretFile(secretFile);
         const body = { key, scopes, clientIp, origin, environment, keyspaceId: keyspace };
         const answer = await session.call<VerifyResponse>({ method: 'POST', path: '/v1/verify', body, readOnly: true });
         session.show(answer, () => answerText(answer));
         return answer.valid ? EXIT.ok : EXIT.notValid;
       }),
     );
-}
-
-async function keyFrom({ stdin }: Terminal): Promise<string> {
-  if (stdin.isTTY) throw new UsageError('Give the key on standard input (keyledger verify < FILE) or by --secret-file');
-  let text = '';
-  for await (const chunk of stdin) {
-    text += chunk.toString();
-    if (text.length > LONGEST_KEY) throw new UsageError(`Standard input is longer than any key (${LONGEST_KEY})`);
-  }
-  if (text.trim() === '') throw new UsageError('Standard input is empty: it must hold the key');
-  return text.trim();
 }
 
 function answerText(answer: VerifyResponse): string {
