@@ -3,7 +3,7 @@ import type { LeakEvent } from '@keyledger/contracts';
 import fc from 'fast-check';
 import { fold } from './decider.js';
 import { at, given, START } from './decider.spec-support.js';
-import { leakDecider, leakStateOf, type LeakCommand } from './leak.decider.js';
+import { evolveLeak, leakDecider, leakStateOf, type LeakCommand, type LeakState } from './leak.decider.js';
 
 const recorded: LeakEvent = {
   type: 'LeakReported',
@@ -98,7 +98,7 @@ describe('an incident', () => {
       fc.property(steps, (commands) => {
         const events: LeakEvent[] = [recorded];
         for (const command of commands) {
-          const state = fold(leakDecider.evolve, leakDecider.initialState, events);
+          const state = fold<LeakState | undefined, LeakEvent>(evolveLeak, undefined, events);
           const decision = leakDecider.decide(command, state);
           if (decision.accepted) events.push(...decision.events);
         }

@@ -30,7 +30,7 @@ export interface Incident {
   /** All that it asks for is done, and everybody sees it. If not, a worker finishes it. */
   effective: boolean;
   /** What kept it from being gone on with here. */
-  failure?: unknown;
+  failure?: Error;
 }
 
 export interface IncidentParts {
@@ -72,7 +72,7 @@ export class Incidents {
     return this.proceed(recorded).catch(async (failure: unknown) => {
       // The failed step may have had another before it that was done.
       const reached = (await this.load(recorded.state.report.leakId).catch(() => undefined)) ?? recorded;
-      return { ...reached, failure };
+      return { ...reached, failure: failure instanceof Error ? failure : new Error(String(failure)) };
     });
   }
 

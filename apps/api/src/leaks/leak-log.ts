@@ -19,7 +19,7 @@ export class LeakLog {
     ]);
   }
 
-  note(source: LeakSource, state: LeakState, failure?: unknown): void {
+  note(source: LeakSource, state: LeakState, failure?: Error): void {
     this.count(
       source,
       failure !== undefined ? 'pending' : state.match ? (state.action?.action ?? 'matched') : 'unmatched',
