@@ -138,7 +138,15 @@ describe('a key over its life', () => {
 describe('a leak', () => {
   it('is reported, listed, shown and resolved, and the key is refused', async () => {
     const { keyId, file } = await issue('leaky');
-    const reported = await keyledger('leaks', 'report', '--secret-file', file, '--url', 'https://a.example', '--json');
+    const reported = await keyledger(
+      'leaks',
+      'report',
+      '--secret-file',
+      file,
+      '--where',
+      'https://a.example',
+      '--json',
+    );
     expect(reported).toMatchObject({ code: 0, err: '' });
     const { leakId, action } = JSON.parse(reported.out);
     expect(action.action).toBe('revoked');

@@ -12,7 +12,7 @@ import type { ChangeOptions } from '../session.js';
 interface ReportOptions extends ChangeOptions {
   secretFile?: string;
   sha256?: string;
-  url?: string;
+  where?: string;
   source?: string;
   comment?: string;
 }
@@ -41,16 +41,16 @@ function report(leaks: Command, runWith: RunWith): void {
     .description('report a key; it comes from standard input or a file, and its keyspace says what is done about it')
     .option('--secret-file <file>', 'the file that holds the key (default: standard input)')
     .addOption(new Option('--sha256 <hash>', 'the SHA-256 of the key, in place of it').conflicts('secretFile'))
-    .option('--url <url>', 'where it was found')
+    .option('--where <url>', 'where it was found')
     .addOption(new Option('--source <source>', 'who saw it (default: report)').choices(REPORTED_SOURCES))
     .option('--comment <text>', 'for whoever looks at it');
   examples(
     changing(command, { repeatable: false }),
-    'leaks report --url https://git.example.com/app/blob/4f2a/config.yml < found.key',
+    'leaks report --where https://git.example.com/app/blob/4f2a/config.yml < found.key',
     'leaks report --sha256 ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
   ).action(
     runWith(async (session, _, options: ReportOptions) => {
-      const { secretFile, sha256, url, source, comment } = options;
+      const { secretFile, sha256, where: url, source, comment } = options;
       const key =
         sha256 !== undefined
           ? undefined
