@@ -3,6 +3,7 @@ import { judge, type JudgeRequest, type KeyState } from '@keyledger/domain';
 import type { Clock, CredentialCheck, KeyDigests, PresentedFrom, Principal } from '@keyledger/platform';
 import { ReadModelUnavailable } from '@keyledger/read-model';
 import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
+import type { UsageMeter } from './usage-meter.js';
 
 /** How long the verify route may go on with what it read about its caller. */
 const KEPT_MS = 1000;
@@ -30,6 +31,7 @@ export class Credentials implements CredentialCheck {
     private readonly records: KeyRecords,
     private readonly digests: KeyDigests,
     private readonly clock: Clock,
+    private readonly meter?: Pick<UsageMeter, 'used'>,
     private readonly loadKey?: (keyId: string) => Promise<KeyState | undefined>,
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
@@ -90,7 +92,11 @@ export class Credentials implements CredentialCheck {
     const asked: JudgeRequest = { keyspaceId: SYSTEM_KEYSPACE };
     if (clientIp !== undefined) asked.clientIp = clientIp;
     if (origin !== undefined) asked.origin = origin;
-    return judge(state, hashes, asked, this.clock()).code === 'VALID';
+    const now = this.clock();
+    const { code, secret } = judge(state, hashes, asked, now);
+    if (code !== 'VALID') return false;
+    if (secret) this.meter?.used(state.keyId, secret.secretId, now);
+    return true;
   }
 }
 
