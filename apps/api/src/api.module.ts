@@ -48,7 +48,7 @@ export class ApiModule {
         { provide: KeyDigests, useValue: parts.digests },
         { provide: Receipts, useValue: parts.receipts },
         { provide: Visibility, useValue: parts.visibility },
-        { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel) },
+        { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel, parts.usage) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
