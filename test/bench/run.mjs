@@ -1,11 +1,12 @@
-/** `npm run bench [-- verify|projection|start …]`: all benchmarks, or those that are named. */
+/** `npm run bench [-- verify|projection|start|scan …]`: all benchmarks, or those that are named. */
 import { benchProjection } from './projection.bench.mjs';
 import { stopAll } from './processes.mjs';
 import { machine } from './report.mjs';
+import { benchScan } from './scan.bench.mjs';
 import { benchStart } from './start.bench.mjs';
 import { benchVerify } from './verify.bench.mjs';
 
-const BENCHES = { verify: benchVerify, projection: benchProjection, start: benchStart };
+const BENCHES = { verify: benchVerify, projection: benchProjection, start: benchStart, scan: benchScan };
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in BENCHES));

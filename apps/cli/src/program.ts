@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
+import { scanCommand } from './commands/scan.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -55,6 +56,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     keyspacesCommand(runWith),
     keysCommand(runWith),
     verifyCommand(runWith),
+    scanCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {
@@ -106,6 +108,7 @@ Exit codes:
   ${EXIT.usage}  the command line is wrong; nothing was sent
   ${EXIT.unreachable}  the server cannot be reached, or cannot answer now (503)
   ${EXIT.notValid}  verify: the key is not valid for what was asked
+  ${EXIT.found}  scan: keys were found
 
 Examples:
   $ keyledger up
