@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, opendirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { PIECE_BYTES } from './text-scan.js';
 
 /** Folders that hold what others wrote. The history of a repository is scanned by `--git`. */
 const SKIPPED_FOLDERS = ['.git', 'node_modules'];
-const PIECE_BYTES = 1 << 20;
 /** As git does, a file with a NUL in its beginning is taken for binary. */
 const LOOKED_AT_BYTES = 8000;
 const LIST_BYTES = 1 << 30;

@@ -1,5 +1,6 @@
 import { maskOf } from '@keyledger/domain';
 import { findKeys, latin1, LONGEST_KEY } from './find-keys.js';
+import { newlinesIn } from './newlines.js';
 
 /** Something that looks like a key, and where. */
 export interface Match {
@@ -24,10 +25,15 @@ export const ALLOW = 'keyledger:allow';
 /** How far around a match its line is looked at, and how long a match of a further pattern can be. */
 const REACH = 4096;
 const NEWLINE = 0x0a;
+const UNDERSCORE = 0x5f;
+/** What is looked at in one go: little enough to stay in the processor's cache. */
+export const PIECE_BYTES = 1 << 18;
 
 /** Scans one text that comes in pieces of any size, in memory that does not grow with it or with its lines. */
 export class TextScan {
+  /** What was held back of the pieces before, at the head of `room`, where the next piece is put behind it. */
   private held: Buffer = Buffer.alloc(0);
+  private room: Buffer | undefined;
   /** Where `held` begins in the text, its line, and where that line begins. */
   private offset = 0;
   private line = 1;
@@ -40,12 +46,20 @@ export class TextScan {
     private readonly found: (match: Match) => void,
   ) {}
 
-  feed(piece: Buffer): void {
-    const text = this.held.length === 0 ? piece : Buffer.concat([this.held, piece]);
+  feed(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) this.next(bytes.subarray(at, at + PIECE_BYTES));
+  }
+
+  private next(piece: Buffer): void {
+    this.room ??= Buffer.allocUnsafeSlow(2 * REACH + PIECE_BYTES);
+    const { length } = this.held;
+    piece.copy(this.room, length);
+    const text = this.room.subarray(0, length + piece.length);
     this.tell(text, text.length - REACH);
     const drop = Math.max(0, text.length - 2 * REACH);
     this.pass(text, drop);
-    this.held = Buffer.from(text.subarray(drop));
+    this.room.copyWithin(0, drop, text.length);
+    this.held = this.room.subarray(0, text.length - drop);
   }
 
   end(): void {
@@ -58,10 +72,18 @@ export class TextScan {
     const after = this.told - this.offset;
     if (until <= after) return;
     const matches: [start: number, end: number, rule: string][] = [];
-    findKeys(text, Math.max(0, after - LONGEST_KEY), (start, end) => {
-      if (end > after && end <= until) matches.push([start, end, KEY_RULE]);
-    });
+    const from = Math.max(0, after - LONGEST_KEY);
+    const underscore = text.indexOf(UNDERSCORE, from);
+    if (underscore >= 0) {
+      findKeys(text, underscore, (start, end) => {
+        if (end > after && end <= until) matches.push([start, end, KEY_RULE]);
+      });
+    }
     if (this.rules.patterns.length > 0) this.matchPatterns(text, after, until, matches);
+    if (matches.length === 0) {
+      this.told = this.offset + until;
+      return;
+    }
     const lines = new Lines(text, this.line, this.lineStart - this.offset);
     for (const [start, end, rule] of matches.sort(([one], [other]) => one - other)) {
       const place = lines.placeOf(start);
@@ -91,7 +113,7 @@ export class TextScan {
   }
 
   private pass(text: Buffer, count: number): void {
-    for (let at = 0; at < count; at++) if (text[at] === NEWLINE) this.line++;
+    this.line += newlinesIn(text, count);
     const last = count > 0 ? text.lastIndexOf(NEWLINE, count - 1) : -1;
     if (last >= 0) this.lineStart = this.offset + last + 1;
     this.offset += count;
