@@ -2,7 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { instantOf, type Instant, type SecretUse } from '@keyledger/contracts';
 import type { KeyUsage } from '@keyledger/domain';
 import { connectRedis, ReadModelUnavailable, UsageStore, type RedisClient } from '@keyledger/read-model';
-import { startRedis, type RedisServer } from '../support/index.js';
+import { Metrics } from '@keyledger/platform';
+import { UsageMeter } from '@keyledger/verification';
+import { eventually, startRedis, type RedisServer } from '../support/index.js';
 import { newKeyId } from './read-model.harness.js';
 
 const HOUR_MS = 3_600_000;
@@ -111,5 +113,24 @@ describe('the use of keys in Redis', () => {
     expect((await store.usageOf(keyId)).map(({ secretId }) => secretId)).toEqual(
       all.slice(-8).map(({ secretId }) => secretId),
     );
+  });
+
+  it('gets from a meter all that was counted while Redis was away, and what is left when it stops', async () => {
+    const client = connectRedis(server.url);
+    let warnings = 0;
+    const meter = new UsageMeter(new UsageStore(client), new Metrics('test'), { warn: () => warnings++ });
+    await new Promise((resolve) => client.once('ready', resolve));
+    client.disconnect();
+    meter.start();
+    meter.used(keyId, 'new', at(1));
+    meter.used(keyId, 'new', at(2));
+    await eventually('a flush to fail', () => warnings === 1);
+    await client.connect();
+    meter.used(keyId, 'new', at(3));
+    await eventually('the uses to arrive', async () => (await store.usageOf(keyId)).length === 1);
+    meter.used(keyId, 'old', at(4));
+    await meter.stop();
+    expect(await store.usageOf(keyId)).toEqual([use('new', 3, 1, 3), use('old', 1, 4, 4)]);
+    client.disconnect();
   });
 });
