@@ -59,7 +59,7 @@ export class ApiModule {
         { provide: IncidentIndex, useValue: parts.incidentIndex },
         { provide: FoundIntake, useValue: parts.foundIntake },
         { provide: LeakLog, useValue: parts.leakLog },
-        { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel) },
+        { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel, parts.usage) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },

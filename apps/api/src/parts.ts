@@ -13,8 +13,15 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { connectRedis, DecoySightings, IdempotencyStash, IncidentIndex, ReadModel } from '@keyledger/read-model';
-import { Credentials, Verification, type OnDecoy } from '@keyledger/verification';
+import {
+  connectRedis,
+  DecoySightings,
+  IdempotencyStash,
+  IncidentIndex,
+  ReadModel,
+  UsageStore,
+} from '@keyledger/read-model';
+import { Credentials, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
 import { Allowance } from './leaks/allowance.js';
 import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
@@ -56,10 +63,12 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const readModel = new ReadModel(redis, { maxStalenessSeconds });
   const digests = new KeyDigests(config.peppers);
   const decoySightings = new DecoySightings(redis);
-  const onDecoy: OnDecoy = (sighting) => decoySightings.note(sighting);
-  const verification = new Verification(readModel, digests, systemClock, metrics, onDecoy);
+  const usage = new UsageStore(redis);
+  const meter = new UsageMeter(usage, metrics, logger);
+  const witnesses: Witnesses = { meter, onDecoy: (sighting) => decoySightings.note(sighting) };
+  const verification = new Verification(readModel, digests, systemClock, metrics, witnesses);
   const keyFromEvents = async (keyId: string) => (await decisions.load(keyDecider, streams.key(keyId))).state;
-  const credentials = new Credentials(readModel, digests, systemClock, keyFromEvents, undefined, onDecoy);
+  const credentials = new Credentials(readModel, digests, systemClock, { ...witnesses, loadKey: keyFromEvents });
   const failed = new FailedCredentials(logger, metrics);
   const visibility = new Visibility(readModel, logger);
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
@@ -93,6 +102,8 @@ export function assemble(config: ApiConfig, logger: Logger) {
     redis,
     readModel,
     digests,
+    usage,
+    meter,
     verification,
     credentials,
     failed,

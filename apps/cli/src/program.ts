@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
 import { leaksCommand } from './commands/leaks.js';
+import { scanCommand } from './commands/scan.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -57,6 +58,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     keysCommand(runWith),
     verifyCommand(runWith),
     leaksCommand(runWith),
+    scanCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {
@@ -108,6 +110,7 @@ Exit codes:
   ${EXIT.usage}  the command line is wrong; nothing was sent
   ${EXIT.unreachable}  the server cannot be reached, or cannot answer now (503)
   ${EXIT.notValid}  verify: the key is not valid for what was asked
+  ${EXIT.found}  scan: keys were found
 
 Examples:
   $ keyledger up

@@ -1,11 +1,21 @@
-import { EventStore } from '@keyledger/event-store';
+import { Decisions, EventStore } from '@keyledger/event-store';
 import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
-import { Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { Checkpoints, connectRedis, Projector, ReadModel, UsageStore } from '@keyledger/read-model';
 import { leakWork } from './leaks.js';
 import { ReactorLoop } from './reactor.js';
+import { UsageRollUp } from './usage-roll-up.js';
 import { WorkerModule } from './worker.module.js';
 
-const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
+const {
+  eventStoreUrl,
+  redisUrl,
+  host,
+  workerPort,
+  trustedProxies,
+  logLevel,
+  maxStalenessSeconds,
+  usageIntervalSeconds,
+} = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -14,6 +24,7 @@ export const WORKER_SETTINGS = {
   trustedProxies,
   logLevel,
   maxStalenessSeconds,
+  usageIntervalSeconds,
 };
 
 /**
@@ -42,7 +53,16 @@ export async function startWorker(
   const leaks = leakWork({ store, redis, readModel, checkpoints, logger });
   const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
   const leakFinisher = new ReactorLoop(leaks.finisher, store, checkpoints, logger);
-  const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
+  const recorded = metrics.counter('keyledger_usage_recorded_total', 'Keys whose use was put on record');
+  const rollUp = new UsageRollUp({
+    usage: new UsageStore(redis),
+    store,
+    decisions: new Decisions(store),
+    intervalSeconds: config.usageIntervalSeconds,
+    log: logger,
+    onRecorded: (keys) => recorded.inc(keys),
+  });
+  const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector, rollUp)), {
     name: 'worker',
     host: config.host,
     port: config.workerPort,
@@ -53,6 +73,7 @@ export async function startWorker(
   const end = new AbortController();
   const work = Promise.all([
     projector.run(end.signal),
+    rollUp.run(end.signal),
     leakList.run(end.signal),
     leaks.watchList(leakList, end.signal),
     leakFinisher.run(end.signal),
@@ -68,7 +89,7 @@ export async function startWorker(
   };
 }
 
-function readinessOf(projector: Projector): Readiness {
+function readinessOf(projector: Projector, rollUp: UsageRollUp): Readiness {
   const why = (): string => {
     const { lastError } = projector.state();
     return lastError === undefined ? '' : `: ${lastError}`;
@@ -79,6 +100,9 @@ function readinessOf(projector: Projector): Readiness {
     },
     readModel: () => {
       if (!projector.state().vouching) throw new Error(`the read model is not known to be current${why()}`);
+    },
+    usage: () => {
+      if (!rollUp.isWhole()) throw new Error('what is on record of the use of keys is not in Redis yet');
     },
   };
 }

@@ -12,6 +12,8 @@ export * from './leak.decider.js';
 export * from './deadlines.js';
 export * from './keyspace.decider.js';
 export { lengthBehind } from './keyspace.terms.js';
+export * from './rotation-outlook.js';
+export * from './usage.decider.js';
 export * from './network.js';
 export * from './scope.js';
 export * from './judge.js';
