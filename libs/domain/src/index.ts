@@ -11,6 +11,8 @@ export * from './key.leak.js';
 export * from './deadlines.js';
 export * from './keyspace.decider.js';
 export { lengthBehind } from './keyspace.terms.js';
+export * from './channel.decider.js';
+export { urlErrors } from './channel.target.js';
 export * from './network.js';
 export * from './scope.js';
 export * from './judge.js';
