@@ -1,7 +1,18 @@
-import { EventStore } from '@keyledger/event-store';
-import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
-import { ChannelDirectory, connectRedis, Projector } from '@keyledger/read-model';
+import { Decisions, EventStore } from '@keyledger/event-store';
+import {
+  bootstrapHttp,
+  Metrics,
+  Sealing,
+  SETTINGS,
+  type Config,
+  type Logger,
+  type Readiness,
+} from '@keyledger/platform';
+import { ChannelDirectory, Checkpoints, connectRedis, Projector } from '@keyledger/read-model';
+import { assembleNotifications } from './notifications/index.js';
 import { Outbound } from './outbound.js';
+import { Queues } from './queues.js';
+import { ReactorLoop } from './reactor.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
 import { WorkerModule } from './worker.module.js';
 
@@ -46,7 +57,23 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   measure(projector, metrics);
   const channels = new ChannelDirectory(store, logger);
-  const outbound = outboundOf(config);
+  const decisions = new Decisions(store);
+  const queues = new Queues(config.redisUrl, logger);
+  const notifications = assembleNotifications({
+    store,
+    decisions,
+    redis,
+    channels,
+    queues,
+    outbound: outboundOf(config),
+    sealing: new Sealing(config.sealingKeys),
+    metrics,
+    logger,
+    smtp: { url: config.smtpUrl, from: config.smtpFrom },
+    retriesMs: config.notificationRetries,
+  });
+  const checkpoints = new Checkpoints(redis);
+  const loops = notifications.reactors.map((reactor) => new ReactorLoop(reactor, store, checkpoints, logger));
   const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
     name: 'worker',
     host: config.host,
@@ -56,10 +83,16 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     metrics,
   });
   const end = new AbortController();
-  const work = Promise.all([projector.run(end.signal), channels.run(end.signal)]);
+  const work = Promise.all([
+    projector.run(end.signal),
+    channels.run(end.signal),
+    notifications.watch(end.signal),
+    ...loops.map((loop) => loop.run(end.signal)),
+  ]);
   return async () => {
     end.abort();
     await work;
+    await queues.close();
     await http.close();
     await store.dispose();
     redis.disconnect();
