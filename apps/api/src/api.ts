@@ -12,6 +12,8 @@ import { VERSION } from './version.js';
 export async function startApi(config: ApiConfig, logger: Logger): Promise<() => Promise<void>> {
   const parts = assemble(config, logger);
   const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics } = parts;
+  const end = new AbortController();
+  const following = parts.channels.run(end.signal);
   await readModel.start();
   const http = await bootstrapHttp(ApiModule.of(parts), {
     name: 'api',
@@ -33,6 +35,8 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   return async () => {
     firstStart.stop();
     await http.close();
+    end.abort();
+    await following;
     readModel.stop();
     await eventStore.dispose();
     redis.disconnect();

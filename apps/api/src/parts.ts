@@ -5,6 +5,7 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
+  Sealing,
   SETTINGS,
   systemClock,
   tellParent,
@@ -12,7 +13,7 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { connectRedis, IdempotencyStash, ReadModel } from '@keyledger/read-model';
+import { ChannelDirectory, connectRedis, IdempotencyStash, NotificationIndex, ReadModel } from '@keyledger/read-model';
 import { Credentials, Verification } from '@keyledger/verification';
 import { Visibility } from './outcome.js';
 import { Receipts } from './receipts.js';
@@ -21,6 +22,7 @@ import { FirstStart } from './system/first-start.js';
 
 const { eventStoreUrl, redisUrl, host, apiPort, adminKey, peppers, trustedProxies, logLevel, maxStalenessSeconds } =
   SETTINGS;
+const { sealingKeys } = SETTINGS;
 export const API_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -31,6 +33,7 @@ export const API_SETTINGS = {
   trustedProxies,
   logLevel,
   maxStalenessSeconds,
+  sealingKeys,
 };
 export type ApiConfig = Config<typeof API_SETTINGS>;
 
@@ -51,6 +54,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const failed = new FailedCredentials(logger, metrics);
   const visibility = new Visibility(readModel, logger);
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
+  const sealing = new Sealing(config.sealingKeys);
+  const channels = new ChannelDirectory(eventStore, logger);
+  const notifications = new NotificationIndex(redis);
   const embedded = new EmbeddedStore(config.eventStoreUrl);
   const firstStart = new FirstStart({
     decisions,
@@ -81,6 +87,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
     failed,
     visibility,
     receipts,
+    sealing,
+    channels,
+    notifications,
     embedded,
     firstStart,
     readiness,

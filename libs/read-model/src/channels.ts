@@ -7,7 +7,7 @@ import type { Log } from './log.js';
 export interface KnownChannel {
   channel: ChannelState;
   revision: number;
-  /** Position of its registration in the log: what stands before it is none of its business. */
+  /** Where in the log it was registered, or enabled again: what stands before is none of its business. */
   since: bigint;
 }
 
@@ -75,13 +75,20 @@ export class ChannelDirectory {
     const before = this.known.get(channelId);
     if (revision !== (before?.revision ?? -1) + 1) return;
     const channel = channelDecider.evolve(before?.channel, event);
-    if (channel) this.known.set(channelId, { channel, revision, since: before?.since ?? position });
+    if (!channel) return;
+    const begins = !before || (before.channel.disabled !== undefined && channel.disabled === undefined);
+    this.known.set(channelId, { channel, revision, since: begins ? position : before.since });
   }
 
   /** A channel that was not removed. */
   byId(channelId: string): KnownChannel | undefined {
     const known = this.known.get(channelId);
     return known?.channel.removedAt === undefined ? known : undefined;
+  }
+
+  /** Every channel that there ever was. */
+  ever(): KnownChannel[] {
+    return [...this.known.values()];
   }
 
   /** Those that were not removed, in the order of their registration. */

@@ -10,4 +10,6 @@ export * from './keyspaces.dto.js';
 export * from './keys.dto.js';
 export * from './key-views.dto.js';
 export * from './bulk.dto.js';
+export * from './channels.dto.js';
+export * from './notifications.dto.js';
 export * from './system.dto.js';
