@@ -1,16 +1,22 @@
 import { Decisions, EventStore } from '@keyledger/event-store';
 import {
   bootstrapHttp,
+  type Config,
+  FailedCredentials,
+  KeyDigests,
+  type Logger,
   Metrics,
+  type Readiness,
   Sealing,
   SETTINGS,
-  type Config,
-  type Logger,
-  type Readiness,
+  systemClock,
 } from '@keyledger/platform';
-import { ChannelDirectory, Checkpoints, connectRedis, Projector } from '@keyledger/read-model';
+import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { Credentials } from '@keyledger/verification';
+import { serveBoard } from './board.js';
 import { assembleNotifications } from './notifications/index.js';
 import { Outbound } from './outbound.js';
+import { measureQueues } from './queue-metrics.js';
 import { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
@@ -18,7 +24,7 @@ import { WorkerModule } from './worker.module.js';
 
 const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
 const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
-const { sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
+const { peppers, sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -31,6 +37,7 @@ export const WORKER_SETTINGS = {
   verifierPort,
   eventStorePort,
   redisPort,
+  peppers,
   sealingKeys,
   allowedTargets,
   smtpUrl,
@@ -40,7 +47,8 @@ export const WORKER_SETTINGS = {
 type WorkerConfig = Config<typeof WORKER_SETTINGS>;
 
 /**
- * Runs a worker: the projector, which also rebuilds, and an HTTP server for its health and metrics. It starts without
+ * Runs a worker: the projector, which also rebuilds, the reactors and queues, and an HTTP server for its health, its
+ * metrics and the view of its queues. It starts without
  * event store or Redis, and begins to work when they are there. Resolves, once it listens, to what stops it.
  */
 export async function startWorker(config: WorkerConfig, logger: Logger): Promise<() => Promise<void>> {
@@ -57,6 +65,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   measure(projector, metrics);
   const channels = new ChannelDirectory(store, logger);
+  const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   const decisions = new Decisions(store);
   const queues = new Queues(config.redisUrl, logger);
   const notifications = assembleNotifications({
@@ -74,6 +83,12 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const checkpoints = new Checkpoints(redis);
   const loops = notifications.reactors.map((reactor) => new ReactorLoop(reactor, store, checkpoints, logger));
+  measureQueues(queues, metrics);
+  const digests = new KeyDigests(config.peppers);
+  const gate = {
+    credentials: new Credentials(readModel, digests, systemClock),
+    failed: new FailedCredentials(logger, metrics),
+  };
   const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
     name: 'worker',
     host: config.host,
@@ -81,7 +96,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     trustedProxies: config.trustedProxies,
     logger,
     metrics,
+    configure: (app) => serveBoard(app.getHttpAdapter().getInstance(), queues, gate),
   });
+  await readModel.start();
   const end = new AbortController();
   const work = Promise.all([
     projector.run(end.signal),
@@ -94,6 +111,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     await work;
     await queues.close();
     await http.close();
+    readModel.stop();
     await store.dispose();
     redis.disconnect();
   };

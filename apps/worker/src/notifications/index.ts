@@ -25,8 +25,8 @@ export interface NotificationParts {
 }
 
 const SENT_AT_ONCE = 16;
-/** Longer than any try takes. */
-const LOCK_MS = 60_000;
+/** A worker that lives renews its lock; of one that died the jobs are taken over after this. */
+const LOCK_MS = 10_000;
 
 /**
  * From what happened to what a channel was told: the notifier asks for notifications, the outbox lists them and gives
