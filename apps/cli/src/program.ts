@@ -1,6 +1,8 @@
 import { Command, CommanderError } from 'commander';
+import { channelsCommand } from './commands/channels.js';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
+import { notificationsCommand } from './commands/notifications.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -55,6 +57,8 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     keyspacesCommand(runWith),
     keysCommand(runWith),
     verifyCommand(runWith),
+    channelsCommand(runWith),
+    notificationsCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {

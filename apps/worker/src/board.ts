@@ -1,13 +1,16 @@
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
-import { QUEUES, refusal } from '@keyledger/contracts';
+import { QUEUES, refusal, REFUSALS } from '@keyledger/contracts';
 import {
   authenticate,
-  redactDeep,
-  RefusalError,
   type CredentialCheck,
   type FailedCredentials,
+  PROBLEM_TYPE,
+  problemOf,
+  redactDeep,
+  RefusalError,
+  refusalOf,
 } from '@keyledger/platform';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Queues } from './queues.js';
@@ -43,9 +46,16 @@ export async function serveBoard(server: FastifyInstance, queues: Queues, gate: 
     async (scope) => {
       scope.addHook('onRequest', async (request, reply) => {
         reply.headers({ 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer' });
-        await admit(request, gate);
+        try {
+          await admit(request, gate);
+        } catch (error) {
+          // Here, because the board answers every error of its routes in its own way.
+          const { refusal: no, headers } = refusalOf(error);
+          const problem = JSON.stringify(problemOf(no, request.id));
+          return reply.code(REFUSALS[no.code].status).headers(headers).type(PROBLEM_TYPE).send(problem);
+        }
       });
-      await scope.register(adapter.registerPlugin(), { prefix: '/', basePath: BASE_PATH } as never);
+      await scope.register(adapter.registerPlugin() as never);
     },
     { prefix: BASE_PATH },
   );
