@@ -6,7 +6,6 @@ import {
   startApp,
   startReceiver,
   startSystem,
-  type Client,
   type Receiver,
   type System,
 } from '../support/index.js';
@@ -78,7 +77,10 @@ it('a worker killed between sending and recording sends again under the same web
   const [first, second] = receiver.at('/held').map(({ headers }) => headers['webhook-id']);
   expect(second).toBe(first);
   await outcome(desk.admin, String(first), 'delivered');
-  expect(await desk.events(`notification-${first}`)).toEqual(['NotificationRequested', 'NotificationDelivered']);
+  expect(await desk.events(`notification-${String(first)}`)).toEqual([
+    'NotificationRequested',
+    'NotificationDelivered',
+  ]);
 });
 
 it('an emptied Redis loses no message that waits and repeats none that was sent', async () => {
@@ -120,7 +122,7 @@ it('two workers tell each channel once', async () => {
   const keys = [];
   for (let n = 0; n < 10; n++) keys.push((await issueFor('two')).keyId);
   await eventually('all are told', async () => {
-    const { body } = await (desk.admin as Client).get('/v1/notifications?state=pending');
+    const { body } = await desk.admin.get('/v1/notifications?state=pending');
     return new Set(told()).size === 10 && body.items.length === 0;
   });
   function told(): string[] {

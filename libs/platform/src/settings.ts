@@ -175,7 +175,7 @@ function sender(text: string): string {
 function durations(text: string): number[] {
   const seconds = list(text).map((entry) => durationSeconds(entry));
   const right = seconds.every((one) => one !== undefined) && seconds.length > 0 && seconds.length <= 50;
-  if (right) return (seconds as number[]).map((one) => one * 1000);
+  if (right) return seconds.map((one) => one * 1000);
   throw new NotUsable('has an entry that is no duration', '1 to 50 ISO-8601 durations, e.g. "PT5S,PT5M,PT1H"');
 }
 

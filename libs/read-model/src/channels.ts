@@ -19,7 +19,7 @@ export interface Concerned {
 
 interface Waiting {
   position: bigint;
-  resolve(): void;
+  resolve: () => void;
 }
 
 /**

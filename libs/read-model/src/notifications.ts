@@ -132,11 +132,11 @@ export class NotificationIndex {
       this.redis.mget(ids.map((id) => names.tries(id))),
     ]);
     return stored.flatMap((text, at) => {
-      if (text == null) return [];
+      if (text === null) return [];
       const listed = JSON.parse(text.split(' ').slice(4).join(' ')) as ListedNotification;
       const tries = tried[at];
       return [
-        listed.state === 'pending' && tries != null
+        listed.state === 'pending' && typeof tries === 'string'
           ? { ...listed, tries: JSON.parse(tries) as NotificationTries }
           : listed,
       ];

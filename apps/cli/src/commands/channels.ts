@@ -93,7 +93,7 @@ export function channelsCommand(runWith: RunWith): Command {
     .option('--enable', 'send again, also after the receiver answered 410')
     .option('--disable', 'send nothing for now')
     .option('--if-match <revision>', 'only if the channel still has this revision', wholeNumber(0, 1e15))
-    .action(runWith((session, [id], options: UpdateOptions) => update(session, id as string, options)));
+    .action(runWith((session, [id], options: UpdateOptions) => update(session, id, options)));
 
   examples(
     changing(channels.command('remove').argument('<channel>', 'its id'), { repeatable: false }),
@@ -111,11 +111,7 @@ export function channelsCommand(runWith: RunWith): Command {
   examples(changing(channels.command('test').argument('<channel>', 'its id')), 'channels test 4f9kQ2LmZ7aB4f9kQ2LmZ7')
     .description('send a test message and wait for what becomes of it')
     .option('--wait-seconds <seconds>', 'at most so long', wholeNumber(1, 600), 60)
-    .action(
-      runWith((session, [id], options: ChangeOptions & { waitSeconds: number }) =>
-        test(session, id as string, options),
-      ),
-    );
+    .action(runWith((session, [id], options: ChangeOptions & { waitSeconds: number }) => test(session, id, options)));
 
   examples(
     yieldingSecret(changing(channels.command('rotate-secret').argument('<channel>', 'its id'))),

@@ -37,7 +37,7 @@ export function notificationsCommand(runWith: RunWith): Command {
     .description('try a dead letter again, from the beginning and under the same webhook-id')
     .action(
       runWith(async (session, [id], options: ChangeOptions) => {
-        const path = `/v1/notifications/${encodeURIComponent(id as string)}/replay`;
+        const path = `/v1/notifications/${encodeURIComponent(id)}/replay`;
         const { notificationId, state } = await session.change<NotificationSummary>('POST', path, {}, options);
         session.show({ notificationId, state }, () =>
           fields([

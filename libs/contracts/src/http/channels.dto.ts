@@ -124,7 +124,7 @@ export class RegisterChannelRequest {
   type: ChannelType;
 
   /** Whose news it gets: of a keyspace, of an owner's keys (in one keyspace or everywhere), or of the whole system. */
-  @ApiProperty({ ...AUDIENCE_SCHEMA, example: { keyspaceId: 'acme' } } as object)
+  @ApiProperty({ ...AUDIENCE_SCHEMA, example: { keyspaceId: 'acme' } })
   @IsAudience()
   audience: ChannelAudience;
 
@@ -199,7 +199,7 @@ export class ChannelView {
   name: string;
   @ApiProperty({ enum: CHANNEL_TYPES })
   type: ChannelType;
-  @ApiProperty(AUDIENCE_SCHEMA as object)
+  @ApiProperty(AUDIENCE_SCHEMA)
   audience: ChannelAudience;
   target: ChannelTargetView;
   /** Absent: everything. */
