@@ -38,6 +38,9 @@ module.exports = {
     only('read-model-borders', lib('read-model'), {
       path: '^(libs/(?!read-model/|contracts/|domain/|event-store/src/index)|apps/|test/)',
     }),
+    only('audit-borders', lib('audit'), {
+      path: '^(libs/(?!audit/|contracts/|domain/|event-store/src/index)|apps/|test/)',
+    }),
     only('platform-borders', lib('platform'), { path: '^(libs/(?!platform/|contracts/)|apps/|test/)' }),
     only('apps-apart', '^apps/([^/]+)/', { path: '^apps/', pathNot: '^apps/$1/' }, 'an app never imports another app'),
     only(

@@ -10,7 +10,7 @@ import { cpuSeconds, firstJson, load, residentMib, ROOT, start, temporaryFolder 
 import { median, report } from './report.mjs';
 import { inParallel, KEY_REQUEST, OTHER_CORE, SERVER_CORE, startSystem } from './system.mjs';
 
-const KEYS = 10_000;
+const KEYS = Number(process.env['BENCH_VERIFY_KEYS'] ?? 10_000);
 const PEER_KEYS = 1_000;
 const CONNECTIONS = 64;
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 7);

@@ -29,6 +29,24 @@ export const sealedPlaces = {
   channelUrl: (channelId: string) => `channel ${channelId} url`,
 } as const;
 
+/**
+ * Prefixes of the streams whose events are leaves of the audit tree: all of ours. A leaf's index is its place among
+ * them, so the list is part of the record. A prefix may be added in the release before the one that first writes under
+ * it, and none is ever taken away.
+ */
+export const AUDITED_STREAM_PREFIXES = [
+  'key-',
+  'keyspace-',
+  'leak-',
+  'channel-',
+  'notification-',
+  'delivery-',
+  'usage-',
+  'review-',
+  'subject-',
+  'audit-',
+] as const;
+
 /** Request and response headers of our own, in lower case as Node gives them. */
 export const HEADERS = {
   apiKey: 'x-api-key',

@@ -5,6 +5,7 @@ import {
   upcast,
   type EventMetadata,
   type EventType,
+  type Instant,
   type LedgerEvent,
   type RecordedEvent,
 } from '@keyledger/contracts';
@@ -48,6 +49,26 @@ export function encode(events: readonly NewEvent[]): EventData[] {
 /** What a read gives about one place in the log: an event, or a link to one. */
 type Resolved = Pick<ResolvedEvent, 'event' | 'link' | 'commitPosition'>;
 
+/** What a reader makes of one place in the log; `undefined`: nothing of ours stands there. */
+export type Decoder<T> = (resolved: Resolved) => T | undefined;
+
+/**
+ * An event exactly as it is stored: of any type, of any schema version, before every upcaster. What a proof is made of,
+ * because no later build may read it otherwise.
+ */
+export interface StoredEvent {
+  id: string;
+  stream: string;
+  revision: number;
+  type: string;
+  position: bigint;
+  recordedAt: Instant;
+  /** The JSON value; bytes where it is stored as none. */
+  data: unknown;
+  /** The JSON value; bytes where it is none, `undefined` where there is none. */
+  metadata: unknown;
+}
+
 /**
  * An event of ours in its newest shape; `undefined` for what is none of ours: the store's own events, and links.
  * @throws CorruptEvent for what stands in a stream of ours and cannot be read
@@ -69,6 +90,23 @@ export function decode(resolved: Resolved): RecordedEvent | undefined {
     position: positionOf(resolved),
     recordedAt: instantOf(recorded.created.getTime()),
     event: { type, data: newest(type, metadata.schemaVersion, data, corrupt) } as LedgerEvent,
+    metadata,
+  };
+}
+
+/** An event as it is stored, whatever it holds; `undefined` for the store's own events, and for links. */
+export function decodeStored(resolved: Resolved): StoredEvent | undefined {
+  const { event: recorded, link } = resolved;
+  if (link || !recorded || recorded.type.startsWith('$') || recorded.streamId.startsWith('$')) return undefined;
+  const { id, streamId, type, data, metadata } = recorded;
+  return {
+    id,
+    stream: streamId,
+    revision: Number(recorded.revision),
+    type,
+    position: positionOf(resolved),
+    recordedAt: instantOf(recorded.created.getTime()),
+    data,
     metadata,
   };
 }

@@ -1,9 +1,10 @@
 import type { RecordedEvent } from '@keyledger/contracts';
 import type { KurrentDBClient, ResolvedEvent } from '@kurrent/kurrentdb-client';
 import { setTimeout as pause } from 'node:timers/promises';
-import { decode, encode, positionOf, type NewEvent } from './codec.js';
+import { decode, decodeStored, encode, positionOf, type Decoder, type NewEvent, type StoredEvent } from './codec.js';
 import { Connection } from './connection.js';
 import { CorruptEvent, EventStoreUnavailable, RevisionConflict } from './errors.js';
+import { readStored, type ReadStoredOptions } from './stored-reading.js';
 import { subscribe, type EventBatch, type SubscribeOptions } from './subscription.js';
 import { NoTurn, Turns } from './turns.js';
 
@@ -102,11 +103,26 @@ export class EventStore {
    * @throws CorruptEvent once everything before that event was given
    */
   subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
-    const signal = AbortSignal.any([options.signal, this.closing.signal]);
-    // A connection of its own: calls that fail on one connection take everything else on it with them.
-    return {
-      [Symbol.asyncIterator]: () => subscribe(new Connection(this.url, this.timeoutMs), { ...options, signal }),
-    };
+    return this.follow(options, decode);
+  }
+
+  /**
+   * As `subscribe`, but every event as it is stored, whatever its type or shape: nothing is upcast, nothing is refused.
+   */
+  subscribeStored(options: SubscribeOptions): AsyncIterable<EventBatch<StoredEvent>> {
+    return this.follow(options, decodeStored);
+  }
+
+  /**
+   * What `subscribeStored` brings, at least as far as the log goes when this begins, and then it ends.
+   * @throws EventStoreUnavailable, EventStoreRefused when several attempts in a row brought nothing
+   */
+  async *readStored(options: ReadStoredOptions): AsyncGenerator<StoredEvent[], void, undefined> {
+    options.signal?.throwIfAborted();
+    const end = await this.head();
+    if (end === 0n || (options.after !== 'start' && options.after >= end)) return;
+    const signal = AbortSignal.any([this.closing.signal, ...(options.signal ? [options.signal] : [])]);
+    yield* readStored(new Connection(this.url, this.timeoutMs), { ...options, signal }, end);
   }
 
   /** Position of the newest event of the log, the store's own included; 0 if it is empty. */
@@ -126,6 +142,15 @@ export class EventStore {
   async dispose(): Promise<void> {
     this.closing.abort();
     await this.connection.close();
+  }
+
+  private follow<T>(options: SubscribeOptions, decoder: Decoder<T>): AsyncIterable<EventBatch<T>> {
+    const signal = AbortSignal.any([options.signal, this.closing.signal]);
+    // A connection of its own: calls that fail on one connection take everything else on it with them.
+    return {
+      [Symbol.asyncIterator]: () =>
+        subscribe(new Connection(this.url, this.timeoutMs), { ...options, signal }, decoder),
+    };
   }
 
   private async read(start: (client: KurrentDBClient) => AsyncIterable<ResolvedEvent>): Promise<ResolvedEvent[]> {

@@ -2,10 +2,12 @@
  * The way to the event store, and the only home of its client library. `EventStore` has three verbs: load a stream,
  * append behind the revision that was read, subscribe to the log from a position. What the client and the network do to
  * a caller (hanging calls, lost answers, dropped subscriptions, five classes for one error) ends in here. `Decisions`
- * runs a command of the domain on a stream, once, however often it is sent.
+ * runs a command of the domain on a stream, once, however often it is sent. What a proof is made of, events exactly as
+ * they are stored, `subscribeStored` and `readStored` give.
  */
 export * from './errors.js';
 export { EventStore, type EventStoreOptions } from './event-store.js';
 export { type EventBatch, type SubscribeOptions } from './subscription.js';
-export { type NewEvent } from './codec.js';
+export { type NewEvent, type StoredEvent } from './codec.js';
+export { type ReadStoredOptions } from './stored-reading.js';
 export { Decisions, type Loaded, type Outcome } from './decisions.js';

@@ -2,13 +2,13 @@ import type { RecordedEvent } from '@keyledger/contracts';
 import type { AllStreamResolvedEvent, KurrentDBClient, Position } from '@kurrent/kurrentdb-client';
 import type { Transform } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import { decode, positionOf } from './codec.js';
+import { positionOf, type Decoder } from './codec.js';
 import type { Connection } from './connection.js';
 import { CorruptEvent } from './errors.js';
 
 /** Events that arrived together. A batch may be empty: then only the position, or being live, is news. */
-export interface EventBatch {
-  events: RecordedEvent[];
+export interface EventBatch<T = RecordedEvent> {
+  events: T[];
   /** All events at or before it are dealt with once this batch is; resume with `after: position`. */
   position: bigint;
   /**
@@ -36,16 +36,17 @@ const LONGEST_BACKOFF_MS = 5000;
 const CHECKPOINT_WINDOWS = 32;
 
 /** One subscription for its reader, however many it takes on the wire. */
-export async function* subscribe(
+export async function* subscribe<T>(
   connection: Connection,
   { after, streamPrefixes, maxBatch = DEFAULT_MAX_BATCH, signal, onState }: SubscribeOptions,
-): AsyncGenerator<EventBatch, void, undefined> {
-  // No event of ours can stand at position 0, and an exclusive start there would skip the one that does.
-  let from: Position | 'start' = after === 'start' || after === 0n ? 'start' : { commit: after, prepare: after };
+  decode: Decoder<T>,
+): AsyncGenerator<EventBatch<T>, void, undefined> {
+  let from = startBehind(after);
   let failures = 0;
   try {
     while (!signal.aborted) {
       const feed = new Feed(connection, {
+        decode,
         from,
         streamPrefixes,
         maxBatch,
@@ -72,7 +73,13 @@ export async function* subscribe(
   }
 }
 
-interface FeedOptions {
+/** No event of ours can stand at position 0, and an exclusive start there would skip the one that does. */
+function startBehind(after: bigint | 'start'): Position | 'start' {
+  return after === 'start' || after === 0n ? 'start' : { commit: after, prepare: after };
+}
+
+interface FeedOptions<T> {
+  decode: Decoder<T>;
   from: Position | 'start';
   streamPrefixes: readonly string[];
   maxBatch: number;
@@ -89,7 +96,7 @@ class Marker {
 }
 
 /** One subscription on the wire, until it fails. Reads ahead by `maxBatch` items and not further: then the server waits. */
-class Feed {
+class Feed<T> {
   private readonly subscription: Transform & ReturnType<KurrentDBClient['subscribeToAll']>;
   private readonly confirmation: NodeJS.Timeout;
   private readonly onAbort = (): void => this.wake();
@@ -101,7 +108,7 @@ class Feed {
 
   constructor(
     private readonly connection: Connection,
-    private readonly options: FeedOptions,
+    private readonly options: FeedOptions<T>,
   ) {
     const { from, streamPrefixes, maxBatch, signal, onConnected } = options;
     this.reached = from;
@@ -142,7 +149,7 @@ class Feed {
   }
 
   /** The next batch as soon as there is anything; `undefined` once the signal has aborted. Throws when the feed ends. */
-  async next(): Promise<EventBatch | undefined> {
+  async next(): Promise<EventBatch<T> | undefined> {
     for (;;) {
       if (this.options.signal.aborted) return undefined;
       const batch = this.take();
@@ -160,8 +167,8 @@ class Feed {
     this.subscription.destroy();
   }
 
-  private take(): EventBatch | undefined {
-    const events: RecordedEvent[] = [];
+  private take(): EventBatch<T> | undefined {
+    const events: T[] = [];
     let news = false;
     while (events.length < this.options.maxBatch && !this.unreadable) {
       const item = this.subscription.read() as AllStreamResolvedEvent | Marker | null;
@@ -174,14 +181,14 @@ class Feed {
   }
 
   /** Takes one item in; false if it cannot be read, and then the position stays in front of it. */
-  private accept(item: AllStreamResolvedEvent | Marker, events: RecordedEvent[]): boolean {
+  private accept(item: AllStreamResolvedEvent | Marker, events: T[]): boolean {
     if (item instanceof Marker) {
       this.caughtUp = item.caughtUp ?? this.caughtUp;
       this.reached = item.position ?? this.reached;
       return true;
     }
     try {
-      const event = decode(item);
+      const event = this.options.decode(item);
       if (event) events.push(event);
     } catch (error) {
       this.unreadable = true;

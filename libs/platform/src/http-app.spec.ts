@@ -40,6 +40,7 @@ class Downstream extends Error {}
 const GOOD = `system_live_ABCDEFGHIJKL_${'a'.repeat(49)}`;
 const WEAK = `system_live_MNOPQRSTUVWX_${'b'.repeat(49)}`;
 const log: string[] = [];
+const hooked: string[] = [];
 let shutDown = 0;
 
 const credentials: CredentialCheck = {
@@ -119,6 +120,8 @@ beforeAll(async () => {
     },
     configure: (app) => {
       app.useGlobalGuards(new AuthGuard(credentials, new FailedCredentials(logger, metrics)));
+      const fastify = app.getHttpAdapter().getInstance();
+      fastify.addHook('onRequest', async ({ url }) => void hooked.push(url));
     },
   });
   base = `http://127.0.0.1:${running.port}`;
@@ -262,6 +265,17 @@ describe('a route on Fastify itself', () => {
   it('answers', async () => {
     expect(await (await hot('{"a":1}')).json()).toEqual({ hot: true });
   });
+  it('runs no hook of the others, not even of those that came after it', async () => {
+    hooked.length = 0;
+    await hot('{"a":1}');
+    await call('GET', '/health/live');
+    expect(hooked).toEqual(['/health/live']);
+  });
+  it('is found with a query too, and by another method as one that takes POST', async () => {
+    expect(await (await call('POST', '/hot?b=1', json, '{"a":1}')).json()).toEqual({ hot: true });
+    const other = await call('GET', '/hot');
+    expect([other.status, other.headers.get('allow')]).toEqual([405, 'POST']);
+  });
   it('refuses unknown fields and other types, naming the field, instead of dropping or converting them', async () => {
     expect((await problem(await hot('{"a":1,"b":2}'))).errors).toEqual([
       { field: 'b', message: 'is no field of this request', fix: 'leave it out' },
@@ -304,30 +318,37 @@ describe('health and metrics', () => {
   });
 });
 
-it('finishes a request that is under way when it is asked to stop, and then lets its providers go', async () => {
-  const other = await bootstrapHttp(ThingsModule, {
-    name: 'other',
-    host: '127.0.0.1',
-    port: 0,
-    trustedProxies: [],
-    logger,
-    metrics: new Metrics('other'),
-  });
-  const before = shutDown;
-  const socket = connect(other.port, '127.0.0.1');
-  const half = 'GET /v1/things/refused HTTP/1.1\r\nHost: x\r\n';
-  const answered = new Promise<string>((resolve, reject) => {
-    let text = '';
-    socket.on('data', (chunk) => (text += chunk.toString()));
-    socket.on('end', () => resolve(text));
-    socket.on('error', reject);
-  });
-  await new Promise<void>((resolve) => socket.write(half, () => resolve()));
-  await fetch(`http://127.0.0.1:${other.port}/health/live`);
-  const closed = other.close();
-  expect(shutDown).toBe(before);
-  socket.write('\r\n');
-  expect(await answered).toMatch(/^HTTP\/1.1 422 [^]*connection: close/i);
-  await closed;
-  expect(shutDown).toBe(before + 1);
-});
+it.each([
+  ['a request', 'GET /v1/things/refused', 422],
+  ['a request to a hot route', 'GET /hot', 200],
+])(
+  'finishes %s that is under way when it is asked to stop, and then lets its providers go',
+  async (_, line, status) => {
+    const other = await bootstrapHttp(ThingsModule, {
+      name: 'other',
+      host: '127.0.0.1',
+      port: 0,
+      trustedProxies: [],
+      logger,
+      metrics: new Metrics('other'),
+      hotRoutes: (fastify) => void fastify.get('/hot', { config: { bare: true } }, async () => ({ hot: true })),
+    });
+    const before = shutDown;
+    const socket = connect(other.port, '127.0.0.1');
+    const half = `${line} HTTP/1.1\r\nHost: x\r\n`;
+    const answered = new Promise<string>((resolve, reject) => {
+      let text = '';
+      socket.on('data', (chunk) => (text += chunk.toString()));
+      socket.on('end', () => resolve(text));
+      socket.on('error', reject);
+    });
+    await new Promise<void>((resolve) => socket.write(half, () => resolve()));
+    await fetch(`http://127.0.0.1:${other.port}/health/live`);
+    const closed = other.close();
+    expect(shutDown).toBe(before);
+    socket.write('\r\n');
+    expect(await answered).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*connection: close`, 'i'));
+    await closed;
+    expect(shutDown).toBe(before + 1);
+  },
+);

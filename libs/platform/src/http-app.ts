@@ -1,4 +1,5 @@
 import { NestFactory } from '@nestjs/core';
+import type { RequestListener } from 'node:http';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { fastify, type FastifyInstance, type RouteOptions } from 'fastify';
 import { registerHealth, READINESS, type Readiness } from './health.js';
@@ -28,7 +29,7 @@ export interface HttpAppOptions {
   logger: Logger;
   metrics: Metrics;
   translate?: FailureTranslation;
-  /** Registers routes on Fastify itself that shall be free of Nest's own request hooks. */
+  /** Registers routes on Fastify itself, free of all request hooks. It is called twice and must keep nothing in itself. */
   hotRoutes?: (fastify: FastifyInstance) => void;
   /** Last changes before it listens: guards, OpenAPI. */
   configure?: (app: NestFastifyApplication) => void | Promise<void>;
@@ -53,7 +54,9 @@ const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 export async function bootstrapHttp(module: AppModule, options: HttpAppOptions): Promise<HttpApp> {
   const { logger, metrics, name } = options;
   const filter = new ProblemFilter(logger, options.translate);
+  const hot = await hotInstance(options, filter);
   const server = createServer(options, filter);
+  prefer(hot, server);
   let stopping = false;
   let app: NestFastifyApplication | undefined = undefined;
   const running = (): NestFastifyApplication => {
@@ -61,8 +64,8 @@ export async function bootstrapHttp(module: AppModule, options: HttpAppOptions):
     return app;
   };
 
-  // Loaded at once, while the server has no hooks: an encapsulated context keeps the hooks that it was born with.
-  await server.register(async (bare) => options.hotRoutes?.(bare));
+  // Here too, for what the hot instance is not asked: their other methods (405) and URLs with a query.
+  await server.register(async (bare) => addHotRoutes(bare, options, filter));
   measureRoutes(server, metrics);
   registerHealth(server, {
     readiness: () => running().get<Readiness>(READINESS, { strict: false }),
@@ -95,6 +98,42 @@ export async function bootstrapHttp(module: AppModule, options: HttpAppOptions):
   };
 }
 
+/**
+ * The routes that are asked for on every request of customers, on a Fastify of their own. Fastify hands each hook of an
+ * instance down to all that was registered on it, before or after, and Nest adds eight.
+ */
+async function hotInstance(options: HttpAppOptions, filter: ProblemFilter): Promise<HotInstance> {
+  const instance = createServer(options, filter);
+  const targets = new Set<string>();
+  instance.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) targets.add(`${one} ${url}`);
+  });
+  addHotRoutes(instance, options, filter);
+  await instance.ready();
+  return { instance, targets };
+}
+
+function addHotRoutes(instance: FastifyInstance, options: HttpAppOptions, filter: ProblemFilter): void {
+  instance.setErrorHandler((error, request, reply) => filter.answer(error, request, reply));
+  options.hotRoutes?.(instance);
+}
+
+interface HotInstance {
+  instance: FastifyInstance;
+  /** What it is to be asked for: a method and a URL, whole. */
+  targets: ReadonlySet<string>;
+}
+
+/** Lets the hot instance answer what it is for; it ends with the other. */
+function prefer({ instance, targets }: HotInstance, other: FastifyInstance): void {
+  const [rest] = other.server.listeners('request') as [RequestListener];
+  other.server.removeAllListeners('request').on('request', (request, response) => {
+    if (targets.has(`${request.method} ${request.url}`)) instance.routing(request, response);
+    else rest(request, response);
+  });
+  other.addHook('preClose', () => instance.close());
+}
+
 function createServer(options: HttpAppOptions, filter: ProblemFilter): FastifyInstance {
   const { trustedProxies } = options;
   const server = fastify({
@@ -112,7 +151,6 @@ function createServer(options: HttpAppOptions, filter: ProblemFilter): FastifyIn
     frameworkErrors: (error, request, reply) => filter.answer(error, request, reply),
   });
   server.removeContentTypeParser('text/plain');
-  server.setErrorHandler((error, request, reply) => filter.answer(error, request, reply));
   return server;
 }
 

@@ -11,6 +11,7 @@ export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, t
 export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 export type { GenerationDigest } from './digest.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';
+export type { KeyRead } from './kept-records.js';
 export type { Log } from './log.js';
 export type { RebuildReport } from './meta.js';
 export type { LedgerSource } from './project.js';

@@ -1,17 +1,20 @@
 import { Cluster, Redis } from 'ioredis';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import type { RedisClient } from './connect.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
 /**
  * A Lua script that does the same to each of its keys. On the way to Redis the calls of one batch whose keys share a
- * hash tag, and so a slot, become one: a command costs this process far more than a key more in it.
+ * hash tag, and so a slot, become one: a command costs this process far more than a key more in it. For the same reason
+ * all their arguments travel as one, with a line feed behind each: none of ours has one, and JSON escapes it.
  */
 export interface Script {
   lua: string;
   sha: string;
-  argsPerKey: number;
 }
+
+const END_OF_ARGUMENT = '\n';
 
 /** @param body the body of a Lua function of the key and its arguments (`...`), whose result is the reply. */
 export function script(argsPerKey: number, body: string): Script {
@@ -19,12 +22,15 @@ export function script(argsPerKey: number, body: string): Script {
 local function one(...)
 ${body.trim()}
 end
+local args = {}
+for arg in string.gmatch(ARGV[1], '([^\\n]*)\\n') do args[#args + 1] = arg end
+if #args ~= #KEYS * ${argsPerKey} then return redis.error_reply('ERR an argument has a line feed in it') end
 local replies = {}
 for i, key in ipairs(KEYS) do
-  replies[i] = one(key, unpack(ARGV, (i - 1) * ${argsPerKey} + 1, i * ${argsPerKey}))
+  replies[i] = one(key, unpack(args, (i - 1) * ${argsPerKey} + 1, i * ${argsPerKey}))
 end
 return replies`;
-  return { lua, sha: createHash('sha1').update(lua).digest('hex'), argsPerKey };
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
 /** One command on one key. `call` is a command's name, or a script that gets the key and the arguments. */
@@ -40,6 +46,7 @@ type Joint = number[];
 const KEYS_PER_COMMAND = 64;
 const COMMANDS_PER_PIPELINE = 1000;
 const ASK_AGAIN_MS = 500;
+const OPEN_WITHIN_MS = 2000;
 
 interface Server {
   runId: string | undefined;
@@ -76,6 +83,13 @@ export class RedisLink {
     }
     client.on('+node', (node: Redis) => this.watch(node, 'at once'));
     for (const node of client.nodes('all')) this.watch(node, 'at once');
+  }
+
+  /** Resolves once there is a connection, and after an error or two seconds all the same. */
+  async opened(signal: AbortSignal): Promise<void> {
+    if (this.client.status === 'ready') return;
+    const enough = AbortSignal.any([signal, AbortSignal.timeout(OPEN_WITHIN_MS)]);
+    await once(this.client, 'ready', { signal: enough }).catch(() => undefined);
   }
 
   /** The run of the server that answers for a key with this hash tag, or `undefined` while it is not known. */
@@ -134,7 +148,8 @@ export class RedisLink {
       if (error) {
         if (withText || !error.message.startsWith('NOSCRIPT')) throw new ReadModelUnavailable('unreachable', error);
         unknown.push(joint);
-      } else if (isJoined(commands, joint)) joint.forEach((index, nth) => (replies[index] = (reply as unknown[])[nth]));
+      } else if (canJoin((commands[joint[0] as number] as KeyCommand).call))
+        joint.forEach((index, nth) => (replies[index] = (reply as unknown[])[nth]));
       else replies[joint[0] as number] = reply;
     }
     return unknown;
@@ -144,17 +159,17 @@ export class RedisLink {
   private byNode(commands: readonly KeyCommand[]): Iterable<Joint[]> {
     const { client } = this;
     const groups = new Map<string, Joint[]>();
-    const open = new Map<string, Joint>();
+    const open = new Map<KeyCommand['call'], Map<string, Joint>>();
     for (const [index, { call, key }] of commands.entries()) {
       const tag = tagIn(key);
-      const kind = typeof call === 'string' ? (call === 'get' ? call : undefined) : call.sha;
-      const joint = kind === undefined ? undefined : open.get(kind + tag);
+      const mates = canJoin(call) ? (open.get(call) ?? new Map<string, Joint>()) : undefined;
+      const joint = mates?.get(tag);
       if (joint && joint.length < KEYS_PER_COMMAND) {
         joint.push(index);
         continue;
       }
       const fresh = [index];
-      if (kind !== undefined) open.set(kind + tag, fresh);
+      if (mates) open.set(call, mates.set(tag, fresh));
       const nodes = client instanceof Cluster ? (client.slots[this.slotOf(tag)]?.join(',') ?? '') : '';
       const group = groups.get(nodes);
       if (group) group.push(fresh);
@@ -193,19 +208,23 @@ export class RedisLink {
   }
 }
 
-function isJoined(commands: readonly KeyCommand[], joint: Joint): boolean {
-  const { call } = commands[joint[0] as number] as KeyCommand;
+function canJoin(call: KeyCommand['call']): boolean {
   return call === 'get' || typeof call !== 'string';
 }
 
 function wireForm(commands: readonly KeyCommand[], joint: Joint, withText: boolean): (string | number)[] {
-  const all = joint.map((index) => commands[index] as KeyCommand);
-  const { call, key, args = [] } = all[0] as KeyCommand;
-  const keys = all.map((command) => command.key);
-  if (call === 'get') return ['mget', ...keys];
-  if (typeof call === 'string') return [call, key, ...args];
+  const { call, key, args = [] } = commands[joint[0] as number] as KeyCommand;
+  if (!canJoin(call)) return [call as string, key, ...args];
+  const keys: string[] = [];
+  let values = '';
+  for (const index of joint) {
+    const command = commands[index] as KeyCommand;
+    keys.push(command.key);
+    for (const arg of command.args ?? []) values += arg + END_OF_ARGUMENT;
+  }
+  if (typeof call === 'string') return ['mget', ...keys];
   const start = withText ? ['eval', call.lua] : ['evalsha', call.sha];
-  return [...start, keys.length, ...keys, ...all.flatMap((command) => command.args ?? [])];
+  return [...start, keys.length, ...keys, values];
 }
 
 function tagIn(key: string): string {

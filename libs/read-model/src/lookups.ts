@@ -1,6 +1,8 @@
 import { redisNames, redisTagOf, type SecretNamespace } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
+import { KeptRecords, type KeyRead } from './kept-records.js';
 import type { RedisLink } from './link.js';
+import { Reads } from './reads.js';
 import { decodePointer, decodeRecord, decodeState, type Projected } from './records.js';
 import { ReadModelUnavailable } from './unavailable.js';
 import type { ViewKeeper } from './view.js';
@@ -9,22 +11,27 @@ const ATTEMPTS = 3;
 
 /** Reads of single keys and keyspaces. Each says "none" only if the model was whole where the answer came from. */
 export class Lookups {
+  private readonly reads: Reads;
+  private readonly kept = new KeptRecords();
+
   constructor(
     private readonly link: RedisLink,
     private readonly keeper: ViewKeeper,
-  ) {}
+  ) {
+    this.reads = new Reads(link.client);
+  }
 
-  /** The key that has this secret: one GET where there is one, one more read to be sure that there is none. */
-  async byHash(hash: string, namespace: SecretNamespace): Promise<Projected<KeyState> | undefined> {
+  /** The key that has this secret: one read where there is one, one more to be sure that there is none. */
+  async byHash(hash: string, namespace: SecretNamespace): Promise<KeyRead | undefined> {
     const tag = hash.charAt(0);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const generation = await this.liveGeneration();
+      const generation = this.freshGeneration() ?? (await this.liveGeneration());
       const name = redisNames.record(generation, namespace, hash);
-      let text = await this.get(name);
+      let text = await this.reads.get(name);
       text ??= await this.unlessGone(name, redisNames.marker(generation, tag));
       if (!this.counts(generation, tag)) continue;
       if (text === null) return undefined;
-      const found = decodeRecord(text);
+      const found = this.kept.decode(hash, text);
       return 'state' in found ? found : this.byId(found.retiredOf);
     }
     throw new ReadModelUnavailable('stale');
@@ -38,7 +45,7 @@ export class Lookups {
       if (!this.counts(generation, tag)) continue;
       if (pointer === null) return undefined;
       const [current] = decodePointer(pointer).secrets;
-      const text = current && (await this.get(redisNames.record(generation, current.namespace, current.hash)));
+      const text = current && (await this.reads.get(redisNames.record(generation, current.namespace, current.hash)));
       if (typeof text !== 'string' || !this.counts(generation, current?.hash.charAt(0) ?? '')) continue;
       const found = decodeRecord(text);
       // Rotated away since the pointer was read; the next pointer tells where to.
@@ -79,10 +86,10 @@ export class Lookups {
     throw new ReadModelUnavailable('stale');
   }
 
-  private get(name: string): Promise<string | null> {
-    return this.link.client.get(name).catch((error: unknown) => {
-      throw new ReadModelUnavailable('unreachable', error);
-    });
+  /** The generation to ask, where that is known without waiting, as it nearly always is. */
+  private freshGeneration(): string | undefined {
+    const view = this.keeper.view();
+    return view.fresh ? view.generation : undefined;
   }
 
   /** A record, or `null` if there is none and the marker beside it says that this means something. */

@@ -14,6 +14,8 @@ import {
 } from './records.js';
 import { writeKeys, writeKeyspaces, type KeyChange } from './writes.js';
 
+/** Batches at work at a time: enough for Redis and this process to be busy at once, more only takes memory. */
+export const BATCHES_AT_ONCE = 2;
 /** Streams that are read whole at the same time. */
 const STREAMS_AT_ONCE = 16;
 
@@ -79,12 +81,15 @@ async function projectKeys(
     .map((group, index) => ({ group, pointer: texts[index] ?? '', introduced: introducedBy(group.events) }))
     .filter((one) => !isComplete(one));
   const records = await recordsFor(link, generation, open);
-  const changes = await Promise.all(
-    open.map(async ({ group, pointer, introduced }, index): Promise<KeyChange> => {
-      const folded = await foldOrReload(store, group, revisionOf(pointer), records[index], foldKey);
-      return { ...folded, introduced, pointer };
-    }),
+  const folded = await foldOrReload(
+    store,
+    open.map(({ group, pointer }, index) => ({ group, written: revisionOf(pointer), record: records[index] })),
+    foldKey,
   );
+  const changes = open.map(({ pointer, introduced }, index): KeyChange => {
+    const { state, revision } = folded[index] as Projected<KeyState>;
+    return { state, revision, introduced, pointer };
+  });
   await writeKeys(link, generation, changes, readAt);
 }
 
@@ -134,14 +139,12 @@ async function projectKeyspaces(
   const texts = (await link.batch(
     groups.map(({ id }) => ({ call: 'get', key: redisNames.keyspace(generation, id) })),
   )) as (string | null)[];
-  const changes = await Promise.all(
-    groups.map((group, index) => {
-      const text = texts[index] ?? null;
-      const record = text === null ? undefined : readable(() => decodeState<KeyspaceState>(text));
-      return foldOrReload(store, group, revisionOf(text), record, foldKeyspace);
-    }),
-  );
-  await writeKeyspaces(link, generation, changes);
+  const held = groups.map((group, index) => {
+    const text = texts[index] ?? null;
+    const record = text === null ? undefined : readable(() => decodeState<KeyspaceState>(text));
+    return { group, written: revisionOf(text), record };
+  });
+  await writeKeyspaces(link, generation, await foldOrReload(store, held, foldKeyspace));
 }
 
 /** A record that somebody has spoilt is as good as none: the events make a new one. */
@@ -153,19 +156,36 @@ function readable<T>(decode: () => T): T | undefined {
   }
 }
 
-/**
- * The state after a group's events: from the record if it reaches up to them, else from the whole stream.
- * @param written the revision up to which the generation says that it has everything; a record that lags is not believed.
- */
+interface Held<S, E extends KeyEvent | KeyspaceEvent> {
+  group: StreamEvents<E>;
+  /** The revision up to which the generation says that it has everything; a record that lags is not believed. */
+  written: number;
+  record: Projected<S> | undefined;
+}
+
+/** The state after each group's events: from the record if it reaches up to them, else from the whole stream. */
 async function foldOrReload<S, E extends KeyEvent | KeyspaceEvent>(
   store: LedgerSource,
-  group: StreamEvents<E>,
-  written: number,
-  record: Projected<S> | undefined,
+  all: readonly Held<S, E>[],
   fold: (record: Projected<S> | undefined, events: readonly RecordedEvent<E>[]) => Projected<S>,
-): Promise<Projected<S>> {
-  const held = record?.revision ?? -1;
-  if (held >= written && nextStep(held, group.events) !== 'reload') return fold(record, group.events);
-  const { events } = await store.load(group.stream);
-  return fold(undefined, events as RecordedEvent<E>[]);
+): Promise<Projected<S>[]> {
+  const behind: number[] = [];
+  // No promise for each: nearly all are folded here and now, and that costs less than one.
+  const folded = all.map(({ group, written, record }, index) => {
+    const held = record?.revision ?? -1;
+    if (held >= written && nextStep(held, group.events) !== 'reload') return fold(record, group.events);
+    behind.push(index);
+    return undefined;
+  });
+  await inTurns(behind, async (index) => {
+    const { events } = await store.load((all[index] as Held<S, E>).group.stream);
+    folded[index] = fold(undefined, events as RecordedEvent<E>[]);
+  });
+  return folded as Projected<S>[];
+}
+
+async function inTurns<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  for (let from = 0; from < all.length; from += STREAMS_AT_ONCE) {
+    await Promise.all(all.slice(from, from + STREAMS_AT_ONCE).map(work));
+  }
 }

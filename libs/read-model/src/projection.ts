@@ -33,6 +33,11 @@ export function groupByStream(events: readonly RecordedEvent[]): GroupedEvents {
   return { keys: [...keys.values()], keyspaces: [...keyspaces.values()] };
 }
 
+/** Names of the streams in it. */
+export function streamsOf({ keys, keyspaces }: GroupedEvents): string[] {
+  return [...keys, ...keyspaces].map(({ stream }) => stream);
+}
+
 const KEY_STREAM = streams.key('');
 const KEYSPACE_STREAM = streams.keyspace('');
 

@@ -6,8 +6,9 @@ import { coveredBy, heartbeatWrite, HEARTBEAT_READ, parseHeartbeat, runsNow } fr
 import { RedisLink } from './link.js';
 import { SILENT, type Log } from './log.js';
 import { positionFrom, positionText, readMeta, writableGenerations } from './meta.js';
-import { announceImported, projectInto, type LedgerSource } from './project.js';
-import { groupByStream, PROJECTION_VERSION } from './projection.js';
+import { Overlap } from './overlap.js';
+import { announceImported, BATCHES_AT_ONCE, projectInto, type LedgerSource } from './project.js';
+import { groupByStream, PROJECTION_VERSION, streamsOf } from './projection.js';
 import { Rebuilder } from './rebuild.js';
 import { advance, noteProgress, setWhileLive } from './scripts.js';
 import { sweepGenerations } from './sweep.js';
@@ -118,6 +119,7 @@ export class Projector {
 
   /** Works until the signal aborts. Never fails: what goes wrong is said, and tried again with a growing pause. */
   async run(signal: AbortSignal): Promise<void> {
+    await this.link.opened(signal);
     await Promise.all([
       this.repeat('the projection', signal, 0, () => this.follow(signal)),
       this.repeat('the heartbeat', signal, BEAT_MS, () => this.beat()),
@@ -180,10 +182,14 @@ export class Projector {
           this.told.subscribed = state === 'connected';
         },
       });
-      for await (const batch of batches) {
-        await this.apply(session, batch);
-        if (session.end.signal.aborted) break;
-        this.told.lastError = undefined;
+      const overlap = new Overlap(BATCHES_AT_ONCE, () => session.end.abort());
+      try {
+        for await (const batch of batches) {
+          await this.apply(session, overlap, batch);
+          if (session.end.signal.aborted) break;
+        }
+      } finally {
+        await overlap.end();
       }
     } catch (error) {
       const down = error instanceof ReadModelUnavailable || error instanceof EventStoreUnavailable;
@@ -222,32 +228,43 @@ export class Projector {
     const force = !coveredBy(runs, meta.vouched);
     // A worker that starts while another's word still holds carries it on; else it first shows that all is there.
     const proveUntil = force || !parseHeartbeat(text, leftMs) ? await this.store.head() : undefined;
-    if (force) this.log.warn({ from: String(position) }, 'Redis is another one than before; what it lost is replayed');
+    if (force) this.log.info({ from: String(position) }, 'Redis was started anew; what it may have lost is replayed');
     return { runs, position, proveUntil, force, end: new AbortController() };
   }
 
-  private async apply(session: Session, batch: EventBatch): Promise<void> {
+  private async apply(session: Session, overlap: Overlap, batch: EventBatch): Promise<void> {
     const { link, store } = this;
-    // Read after the batch came: a generation that is registered later replays what this batch holds.
-    const meta = await readMeta(link);
-    const generations = writableGenerations(meta, PROJECTION_VERSION);
-    if (!meta.live || generations.length === 0) return session.end.abort();
-    if (batch.events.length > 0) {
-      const groups = groupByStream(batch.events);
-      if (!meta.holdsImported) await announceImported(link, groups);
-      await Promise.all(generations.map((one) => projectInto(link, store, one, groups, session.force)));
-    }
-    if (!this.isOn(session)) return session.end.abort();
+    const groups = groupByStream(batch.events);
+    let into: string | undefined;
+    await overlap.begin(
+      streamsOf(groups),
+      async () => {
+        // Read after the batch came: a generation that is registered later replays what this batch holds.
+        const meta = await readMeta(link);
+        const generations = writableGenerations(meta, PROJECTION_VERSION);
+        into = generations.length > 0 ? meta.live?.generation : undefined;
+        if (into === undefined || batch.events.length === 0) return;
+        if (!meta.holdsImported) await announceImported(link, groups);
+        await Promise.all(generations.map((one) => projectInto(link, store, one, groups, session.force)));
+      },
+      () => this.settle(session, into, batch),
+    );
+  }
+
+  /** After all that a batch brought, and everything before it, is written: moves on. */
+  private async settle(session: Session, generation: string | undefined, batch: EventBatch): Promise<void> {
+    if (session.end.signal.aborted || generation === undefined || !this.isOn(session)) return session.end.abort();
     session.position = batch.position;
     this.told.eventsApplied += batch.events.length;
     this.onEvents(batch.events.length);
     this.told.position = batch.position;
     this.told.live = batch.live;
+    this.told.lastError = undefined;
     if (batch.position > this.told.head) this.told.head = batch.position;
     this.behindSince = batch.live ? undefined : (this.behindSince ?? performance.now());
     const { proveUntil } = session;
     if (proveUntil !== undefined && (batch.live || batch.position >= proveUntil)) await this.prove(session);
-    this.note(meta.live.generation, batch.position);
+    this.note(generation, batch.position);
   }
 
   /** Everything that may have been lost is written again: from here on these runs of Redis count. */

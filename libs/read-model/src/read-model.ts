@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisClient } from './connect.js';
 import { digestOf, type GenerationDigest } from './digest.js';
+import type { KeyRead } from './kept-records.js';
 import { RedisLink } from './link.js';
 import { Listing, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 import { Lookups } from './lookups.js';
@@ -73,7 +74,7 @@ export class ReadModel {
    * The key that has a secret with this hash, whether it is current, in its grace or over.
    * @throws ReadModelUnavailable whenever "none" or an old state would be a guess.
    */
-  findByHash(hash: string, namespace: SecretNamespace): Promise<Projected<KeyState> | undefined> {
+  findByHash(hash: string, namespace: SecretNamespace): Promise<KeyRead | undefined> {
     return this.lookups.byHash(hash, namespace);
   }
 

@@ -6,14 +6,15 @@ import { runsNow } from './heartbeat.js';
 import type { RedisLink } from './link.js';
 import type { Log } from './log.js';
 import { positionText, readMeta, type Building, type Meta, type RebuildReport } from './meta.js';
-import { announceImported, projectInto, rewriteKeys, type LedgerSource } from './project.js';
-import { groupByStream, PROJECTION_VERSION } from './projection.js';
+import { Overlap } from './overlap.js';
+import { announceImported, BATCHES_AT_ONCE, projectInto, rewriteKeys, type LedgerSource } from './project.js';
+import { groupByStream, PROJECTION_VERSION, streamsOf } from './projection.js';
 import { abandonBuild, clearField, extend, goLive } from './scripts.js';
 import { deleteGeneration, sweepGenerations } from './sweep.js';
 
 const LEASE_MS = 15_000;
 const RENEW_MS = 5_000;
-const BATCH = 1000;
+const BATCH = 500;
 const SHOWN_DIFFERENCES = 20;
 /** Keys that are written anew from their streams when a comparison found them different. */
 const REPAIRED = 1000;
@@ -153,21 +154,36 @@ export class Rebuilder {
       maxBatch: BATCH,
       signal: AbortSignal.any([signal, enough.signal]),
     });
+    const overlap = new Overlap(BATCHES_AT_ONCE, () => enough.abort());
+    let position: bigint | undefined;
     try {
       for await (const batch of subscription) {
         const groups = groupByStream(batch.events);
-        await announceImported(link, groups);
-        await projectInto(link, store, generation, groups);
-        check();
-        if (this.current) this.current.eventsApplied += batch.events.length;
-        if (batch.live || batch.position >= head) return batch.position;
-        await link.batch([
-          { call: 'hset', key: redisNames.meta, args: ['buildPosition', positionText(batch.position)] },
-        ]);
+        const count = batch.events.length;
+        await overlap.begin(
+          streamsOf(groups),
+          async () => {
+            await announceImported(link, groups);
+            await projectInto(link, store, generation, groups);
+          },
+          async () => {
+            check();
+            if (this.current) this.current.eventsApplied += count;
+            await link.batch([
+              { call: 'hset', key: redisNames.meta, args: ['buildPosition', positionText(batch.position)] },
+            ]);
+          },
+        );
+        if (batch.live || batch.position >= head) {
+          position = batch.position;
+          break;
+        }
       }
     } finally {
       enough.abort();
+      await overlap.end();
     }
+    if (position !== undefined) return position;
     signal.throwIfAborted();
     throw new BuildAbandoned('the subscription ended before the head');
   }

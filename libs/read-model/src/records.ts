@@ -1,6 +1,6 @@
 import { redisNames, type Instant, type SecretNamespace } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { ReadModelUnavailable } from './unavailable.js';
 
 /** A state and the revision of its stream that made it. */
@@ -27,15 +27,16 @@ export interface Pointer {
  * its way twice as wide in memory and slow to send, and every mask has one.
  */
 export function encodeRecord<S>({ state, revision }: Projected<S>): string {
-  const json = JSON.stringify(state);
-  return `${revision} ${BEYOND_ASCII.test(json) ? json.replace(EVERY_BEYOND_ASCII, escaped) : json}`;
+  return `${revision} ${asciiJson(JSON.stringify(state))}`;
 }
 
-const BEYOND_ASCII = /[^\0-\x7f]/;
-const EVERY_BEYOND_ASCII = /[^\0-\x7f]/g;
+const BEYOND_ASCII = /[^\0-\x7f]/g;
 
-function escaped(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+function asciiJson(json: string): string {
+  if (Buffer.byteLength(json) === json.length) return json;
+  const ascii = json.replace(BEYOND_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  // What `replace` makes of a text with wide letters stays wide in memory, though none of them is left in it.
+  return Buffer.from(ascii, 'latin1').toString('latin1');
 }
 
 /** Stands where the record of a secret was that is over: whoever presents it is judged by the key as it is now. */
@@ -122,7 +123,7 @@ export function idOfMember(member: string): string {
 
 /** Owners are named by their callers, at any length and with any character; a name in Redis needs neither. */
 export function ownerIndexName(ownerId: string): string {
-  return createHash('sha256').update(ownerId).digest('base64url').slice(0, 22);
+  return hash('sha256', ownerId, 'base64url').slice(0, 22);
 }
 
 export interface IndexEntry {

@@ -38,12 +38,17 @@ redis.call('SET', key, text)
 return 1`,
 );
 
-/** Adds a member to an index. Args: member. */
-export const addHint = script(
+/** Adds members to an index, all with the score 0. Args: the members, with blanks between them. */
+export const addHints = script(
   1,
   `
-local key, member = ...
-return redis.call('ZADD', key, 0, member)`,
+local key, members = ...
+local pairs = {}
+for member in string.gmatch(members, '[^ ]+') do
+  pairs[#pairs + 1] = 0
+  pairs[#pairs + 1] = member
+end
+return redis.call('ZADD', key, unpack(pairs))`,
 );
 
 /** Moves a marker forward, never back, and never makes one. Args: position. Gives 0 if there is no marker. */

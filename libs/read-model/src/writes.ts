@@ -15,7 +15,7 @@ import {
   type Projected,
   type SecretRef,
 } from './records.js';
-import { addHint, putIfNewer, replaceIfOlder, swap } from './scripts.js';
+import { addHints, putIfNewer, replaceIfOlder, swap } from './scripts.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
 /** A key as it shall stand in Redis. */
@@ -33,6 +33,8 @@ const FORGOTTEN_TTL_SECONDS = 3600;
 /** A writer that was held up for longer than this reads again before it writes; far below the time above. */
 const WRITE_WITHIN_MS = 10_000;
 const MAX_ROUNDS = 8;
+/** What one command may add to an index: nobody else's command waits long behind it. */
+const MEMBERS_PER_COMMAND = 256;
 
 /**
  * Writes keys into a generation, in any order, any number of times, from any number of processes at once, also with
@@ -159,7 +161,20 @@ function forgetPointers(changes: readonly KeyChange[]): KeyChange[] {
   return changes.map(({ pointer: _, ...change }) => change);
 }
 
-/** All scores are 0: the order is that of the members. */
+/** What goes into one index goes in one command. All scores are 0: the order is that of the members. */
 function additions(entries: readonly IndexEntry[]): KeyCommand[] {
-  return entries.map(({ key, member }) => ({ call: addHint, key, args: [member] }));
+  const indexes = new Map<string, string[]>();
+  for (const { key, member } of entries) {
+    const members = indexes.get(key);
+    if (members) members.push(member);
+    else indexes.set(key, [member]);
+  }
+  const commands: KeyCommand[] = [];
+  for (const [key, members] of indexes) {
+    for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
+      const args = [members.slice(from, from + MEMBERS_PER_COMMAND).join(' ')];
+      commands.push({ call: addHints, key, args });
+    }
+  }
+  return commands;
 }

@@ -1,5 +1,5 @@
 import { SYSTEM_KEYSPACE } from '@keyledger/contracts';
-import { judge, type KeyState } from '@keyledger/domain';
+import { judge, type JudgeRequest, type KeyState } from '@keyledger/domain';
 import type { Clock, CredentialCheck, KeyDigests, PresentedFrom, Principal } from '@keyledger/platform';
 import { ReadModelUnavailable } from '@keyledger/read-model';
 import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
@@ -11,6 +11,7 @@ const KEY_IDS_REMEMBERED = 1000;
 
 interface Kept {
   found: FoundKey;
+  principal: Principal;
   readAtMs: number;
 }
 
@@ -44,23 +45,28 @@ export class Credentials implements CredentialCheck {
 
   /**
    * As `check`, by what was read about this credential at most a second ago: for the verify route, whose caller would
-   * otherwise double its reads. Answers at once where it can. Refused credentials are not kept, so that a new one works
-   * at once.
+   * otherwise double its reads. Answers at once where it can, and with the same object for as long as it goes by the same
+   * read. Refused credentials are not kept, so that a new one works at once.
    */
   checkRecent(presented: string, from: PresentedFrom = {}): Principal | undefined | Promise<Principal | undefined> {
-    const name = this.digests.sha256(presented);
-    const kept = this.kept.get(name);
-    if (kept && this.nowMs() - kept.readAtMs < KEPT_MS) return this.judged(kept.found, from);
-    return this.readAgain(name, presented, from);
+    const kept = this.kept.get(presented);
+    if (!kept || this.nowMs() - kept.readAtMs >= KEPT_MS) return this.readAgain(presented, from);
+    return this.isGood(kept.found, from) ? kept.principal : undefined;
   }
 
-  private async readAgain(name: string, presented: string, from: PresentedFrom): Promise<Principal | undefined> {
+  private async readAgain(presented: string, from: PresentedFrom): Promise<Principal | undefined> {
     const readAtMs = this.nowMs();
     const found = await findKey(this.records, this.digests, presented);
     const principal = found && this.judged(found, from);
-    if (found && principal) remember(this.kept, name, { found, readAtMs }, CALLERS_KEPT);
-    else this.kept.delete(name);
+    if (found && principal) this.keep(presented, { found, principal, readAtMs });
+    else this.kept.delete(presented);
     return principal;
+  }
+
+  /** By the credential itself, to spare its hash on every request; so everything is forgotten within the second. */
+  private keep(presented: string, kept: Kept): void {
+    if (this.kept.size === 0) setTimeout(() => this.kept.clear(), KEPT_MS).unref();
+    remember(this.kept, presented, kept, CALLERS_KEPT);
   }
 
   private async look(presented: string): Promise<FoundKey | undefined> {
@@ -74,9 +80,17 @@ export class Credentials implements CredentialCheck {
     }
   }
 
-  private judged({ key: { state }, hashes }: FoundKey, from: PresentedFrom): Principal | undefined {
-    const { code } = judge(state, hashes, { ...from, keyspaceId: SYSTEM_KEYSPACE }, this.clock());
-    return code === 'VALID' ? { keyId: state.keyId, scopes: state.scopes, owner: state.owner } : undefined;
+  private judged(found: FoundKey, from: PresentedFrom): Principal | undefined {
+    if (!this.isGood(found, from)) return undefined;
+    const { keyId, scopes, owner } = found.key.state;
+    return { keyId, scopes, owner };
+  }
+
+  private isGood({ key: { state }, hashes }: FoundKey, { clientIp, origin }: PresentedFrom): boolean {
+    const asked: JudgeRequest = { keyspaceId: SYSTEM_KEYSPACE };
+    if (clientIp !== undefined) asked.clientIp = clientIp;
+    if (origin !== undefined) asked.origin = origin;
+    return judge(state, hashes, asked, this.clock()).code === 'VALID';
   }
 }
 

@@ -1,17 +1,17 @@
 import type { SecretNamespace } from '@keyledger/contracts';
-import { classifyKey, type KeyState } from '@keyledger/domain';
+import { classifyKey } from '@keyledger/domain';
 import type { KeyDigests } from '@keyledger/platform';
-import type { Projected, ReadModelView } from '@keyledger/read-model';
+import type { KeyRead, ReadModelView } from '@keyledger/read-model';
 
 /** What a look-up needs of the read model. */
 export interface KeyRecords {
   /** @throws ReadModelUnavailable if it cannot tell; `undefined` is certain. */
-  findByHash(hash: string, namespace: SecretNamespace): Promise<Projected<KeyState> | undefined>;
+  findByHash(hash: string, namespace: SecretNamespace): Promise<KeyRead | undefined>;
   view(): ReadModelView;
 }
 
 export interface FoundKey {
-  key: Projected<KeyState>;
+  key: KeyRead;
   /** The hashes of the presented text that were looked up, for `judge`. */
   hashes: readonly string[];
 }

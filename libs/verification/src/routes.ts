@@ -18,6 +18,7 @@ import {
 } from '@keyledger/platform';
 import { ReadModelUnavailable } from '@keyledger/read-model';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { textOf } from './answer.js';
 import { authorize } from './authorize.js';
 import type { Credentials } from './credentials.js';
 import type { Verification } from './verification.js';
@@ -47,6 +48,8 @@ export function registerVerifyRoutes(fastify: FastifyInstance, parts: VerifyPart
       config: { bare: true },
       bodyLimit: VERIFY_BODY_LIMIT_BYTES,
       schema: { body: VERIFY_REQUEST_SCHEMA, response: { 200: VERIFY_RESPONSE_SCHEMA } },
+      // Most of an answer is the same from one question to the next; a serializer made of the schema would write it anew.
+      serializerCompiler: () => textOf,
       onRequest: (request, _reply, done) => identify(parts, request, done),
     },
     async (request, reply) => {
@@ -54,7 +57,7 @@ export function registerVerifyRoutes(fastify: FastifyInstance, parts: VerifyPart
       reply.header('cache-control', 'no-store');
       if (body.clientIp !== undefined) checkAddress(body.clientIp);
       try {
-        return await verification.verify(body, verifier as Caller);
+        return await verification.outcome(body, verifier as Caller);
       } catch (error) {
         throw translated(error);
       }

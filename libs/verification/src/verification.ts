@@ -5,13 +5,14 @@ import {
   type VerifyRequest,
   type VerifyResponse,
 } from '@keyledger/contracts';
-import { judge, secretEndsAt, type KeyState, type Verdict } from '@keyledger/domain';
+import { judge, type KeyState } from '@keyledger/domain';
 import { reaches, type Clock, type KeyDigests, type Metrics, type Reach } from '@keyledger/platform';
-import { findKey, type KeyRecords } from './find-key.js';
+import { responseOf, type Outcome } from './answer.js';
+import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
 
-const NOT_FOUND: VerifyResponse = Object.freeze({ valid: false, code: 'NOT_FOUND' });
+const NOT_FOUND: Outcome = Object.freeze({ code: 'NOT_FOUND' });
 
-/** Verifies keys against the read model as it is now. Nothing is kept between two questions. */
+/** Verifies keys against the read model as it is now. No verdict outlives its question. */
 export class Verification {
   private readonly count: (code: VerdictCode) => void;
   private readonly took: (seconds: number) => void;
@@ -34,46 +35,29 @@ export class Verification {
    * @throws ReadModelUnavailable, never a verdict by guess
    */
   async verify(request: VerifyRequest, caller: { reach: Reach }): Promise<VerifyResponse> {
-    const startedAt = performance.now();
-    const answer = await this.answer(request, caller.reach);
-    this.took((performance.now() - startedAt) / 1000);
-    this.count(answer.code);
-    return answer;
+    return responseOf(await this.outcome(request, caller));
   }
 
-  private async answer(request: VerifyRequest, reach: Reach): Promise<VerifyResponse> {
+  /** As `verify`, for the hot route, which writes the answer itself: `textOf(outcome)`. */
+  async outcome(request: VerifyRequest, { reach }: { reach: Reach }): Promise<Outcome> {
+    const startedAt = performance.now();
     const found = await findKey(this.records, this.digests, request.key);
-    if (!found) return NOT_FOUND;
-    const { state, revision } = found.key;
-    if (!visible(state, request, reach)) return NOT_FOUND;
-    const verdict = judge(state, found.hashes, request, this.clock());
-    return verdict.secret ? answerOf(state, revision, verdict) : NOT_FOUND;
+    const outcome = found ? this.judged(found, request, reach) : NOT_FOUND;
+    // Every verification passes here with its verdict, its key and the secret that was presented: what is counted of
+    // them is counted here.
+    this.took((performance.now() - startedAt) / 1000);
+    this.count(outcome.code);
+    return outcome;
+  }
+
+  private judged({ key, hashes }: FoundKey, request: VerifyRequest, reach: Reach): Outcome {
+    if (!visible(key.state, request, reach)) return NOT_FOUND;
+    const { code, secret } = judge(key.state, hashes, request, this.clock());
+    return secret ? { code, key, secret } : NOT_FOUND;
   }
 }
 
 function visible({ keyspaceId }: KeyState, request: VerifyRequest, reach: Reach): boolean {
   if (keyspaceId === SYSTEM_KEYSPACE) return reach === 'all' && request.keyspaceId === SYSTEM_KEYSPACE;
   return reaches(reach, keyspaceId);
-}
-
-function answerOf(key: KeyState, revision: number, { code, secret }: Verdict): VerifyResponse {
-  const answer: VerifyResponse = {
-    valid: code === 'VALID',
-    code,
-    keyId: key.keyId,
-    secretId: secret?.secretId as string,
-    keyspaceId: key.keyspaceId,
-    owner: key.owner,
-    name: key.name,
-    environment: key.environment,
-    scopes: key.scopes,
-    metadata: key.metadata,
-    revision,
-  };
-  if (key.expiresAt !== undefined) answer.expiresAt = key.expiresAt;
-  if (secret?.graceEndsAt !== undefined) {
-    const usable = key.secrets.find(({ secretId }) => secretId === secret.secretId);
-    answer.graceEndsAt = (usable && secretEndsAt(key, usable)) ?? secret.graceEndsAt;
-  }
-  return answer;
 }
