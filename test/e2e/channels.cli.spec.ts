@@ -41,7 +41,7 @@ it('a person registers a webhook, listens to it, tests it, rotates its secret, a
   const { port } = await claimPort();
   const url = `http://127.0.0.1:${port}/`;
   const made = await keyledger(
-    ...['channels', 'create', '--type', 'webhook', '--system', '--url', url, '--secret-file', file, '--json'],
+    ...['channels', 'create', '--type', 'webhook', '--system', '--target-url', url, '--secret-file', file, '--json'],
   );
   expect(made).toMatchObject({ code: 0, err: expect.stringContaining(file) });
   expect(made.out).not.toContain('whsec_');
@@ -83,7 +83,7 @@ it('a person registers a webhook, listens to it, tests it, rotates its secret, a
 });
 
 it('a command line that says too little is told what is missing', async () => {
-  const create = ['channels', 'create', '--type', 'webhook', '--url', 'https://a.example/'];
+  const create = ['channels', 'create', '--type', 'webhook', '--target-url', 'https://a.example/'];
   expect(await keyledger(...create, '--show-secret')).toMatchObject({
     code: 2,
     err: expect.stringContaining('--system'),

@@ -20,8 +20,8 @@ import { listen } from './listen.js';
 const POLL_MS = 250;
 
 interface TargetOptions {
-  url?: string;
-  urlFile?: string;
+  targetUrl?: string;
+  targetUrlFile?: string;
   addresses?: string[];
   publicKey?: string;
   via?: string;
@@ -51,7 +51,7 @@ export function channelsCommand(runWith: RunWith): Command {
 
   examples(
     yieldingSecret(changing(withTerms(channels.command('create')))),
-    'channels create --type webhook --keyspace acme --url https://hooks.example/keyledger --secret-file hook.secret',
+    'channels create --type webhook --keyspace acme --target-url https://hooks.example/keyledger --secret-file hook.secret',
     'channels create --type email --owner app-7 --addresses oncall@example.com --kinds key.leaked,key.expiring',
     'channels create --type receiver --owner app-7 --keyspace acme --public-key app-7.jwk --via pickup',
   )
@@ -86,7 +86,7 @@ export function channelsCommand(runWith: RunWith): Command {
   examples(
     changing(withTerms(channels.command('update').argument('<channel>', 'its id')), { repeatable: false }),
     'channels update 4f9kQ2LmZ7aB4f9kQ2LmZ7 --enable',
-    'channels update 4f9kQ2LmZ7aB4f9kQ2LmZ7 --url https://hooks.example/new --all-kinds',
+    'channels update 4f9kQ2LmZ7aB4f9kQ2LmZ7 --target-url https://hooks.example/new --all-kinds',
   )
     .description('change the name, the target or the kinds; stop sending, or begin again')
     .option('--all-kinds', 'tell it everything')
@@ -144,8 +144,8 @@ export function channelsCommand(runWith: RunWith): Command {
 function withTerms(command: Command): Command {
   return command
     .option('--name <name>', 'for people')
-    .option('--url <url>', 'of a webhook, or of a receiver told by webhook')
-    .option('--url-file <file>', 'holds the URL, for a Slack webhook whose URL is its credential')
+    .option('--target-url <url>', 'of a webhook, or of a receiver told by webhook')
+    .option('--target-url-file <file>', 'holds the URL, for a Slack webhook whose URL is its credential')
     .option('--addresses <list>', 'of e-mail', list)
     .option('--public-key <file>', 'of a receiver: a public JWK of P-256 or X25519')
     .addOption(new Option('--via <how>', 'how a receiver gets a new secret').choices(['webhook', 'pickup']))
@@ -217,8 +217,14 @@ async function withSigningSecret(
   return session.changeWithSecret<ChannelWithSecret, 'signingSecret'>(path, body, options, 'signingSecret');
 }
 
-async function targetOf({ url, urlFile, addresses, publicKey, via }: TargetOptions): Promise<Record<string, unknown>> {
-  const address = urlFile === undefined ? url : await readSecretFile(urlFile);
+async function targetOf({
+  targetUrl,
+  targetUrlFile,
+  addresses,
+  publicKey,
+  via,
+}: TargetOptions): Promise<Record<string, unknown>> {
+  const address = targetUrlFile === undefined ? targetUrl : await readSecretFile(targetUrlFile);
   const target = {
     url: address,
     addresses,
