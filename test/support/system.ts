@@ -27,6 +27,7 @@ export async function startSystem(env: NodeJS.ProcessEnv = {}): Promise<System> 
     REDIS_URL: redis.url,
     EVENTSTORE_URL: eventStore.url,
     KEYLEDGER_ADMIN_KEY: adminKey,
+    KEYLEDGER_SEALING_KEYS: `test:${randomBytes(32).toString('base64')}`,
     ...env,
   };
   const [api, verifier, worker] = await together([

@@ -2,10 +2,19 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Decisions, EventStore } from '@keyledger/event-store';
-import { AuthGuard, KeyDigests, READINESS } from '@keyledger/platform';
-import { IncidentIndex, ReadModel } from '@keyledger/read-model';
 import { Incidents } from '@keyledger/leaks';
+import { AuthGuard, KeyDigests, READINESS, Sealing } from '@keyledger/platform';
+import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
 import type { Parts } from './parts.js';
+import {
+  ChangeChannelHandler,
+  ChannelDecisions,
+  RegisterChannelHandler,
+  RotateChannelSecretHandler,
+} from './channels/channel.handlers.js';
+import { ChannelsController } from './channels/channels.controller.js';
+import { ReplayNotificationHandler, TestChannelHandler } from './channels/notification.handlers.js';
+import { NotificationsController } from './channels/notifications.controller.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
 import { IssueKeyHandler } from './keys/issue-key.handler.js';
@@ -37,6 +46,11 @@ const HANDLERS = [
   RevokeKeysHandler,
   ReportLeakHandler,
   ResolveLeakHandler,
+  RegisterChannelHandler,
+  ChangeChannelHandler,
+  RotateChannelSecretHandler,
+  TestChannelHandler,
+  ReplayNotificationHandler,
 ];
 
 /** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
@@ -46,7 +60,15 @@ export class ApiModule {
     return {
       module: ApiModule,
       imports: [CqrsModule.forRoot()],
-      controllers: [SelfController, KeysController, KeyspacesController, LeaksController, SystemController],
+      controllers: [
+        SelfController,
+        KeysController,
+        KeyspacesController,
+        ChannelsController,
+        NotificationsController,
+        LeaksController,
+        SystemController,
+      ],
       providers: [
         ...HANDLERS,
         { provide: EventStore, useValue: parts.eventStore },
@@ -61,6 +83,13 @@ export class ApiModule {
         { provide: LeakLog, useValue: parts.leakLog },
         { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel, parts.usage) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
+        { provide: Sealing, useValue: parts.sealing },
+        { provide: ChannelDirectory, useValue: parts.channels },
+        { provide: NotificationIndex, useValue: parts.notifications },
+        {
+          provide: ChannelDecisions,
+          useValue: new ChannelDecisions(parts.decisions, parts.receipts, parts.sealing, parts.channels),
+        },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
         { provide: READINESS, useValue: parts.readiness },

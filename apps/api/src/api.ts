@@ -14,6 +14,8 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   const parts = assemble(config, logger);
   const { incidents, digests, githubKeys, leakLog, decoySightings } = parts;
   const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics, meter } = parts;
+  const end = new AbortController();
+  const following = parts.channels.run(end.signal);
   await readModel.start();
   meter.start();
   const http = await bootstrapHttp(ApiModule.of(parts), {
@@ -41,6 +43,8 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
     await http.close();
     await decoySightings.close();
     await meter.stop();
+    end.abort();
+    await following;
     readModel.stop();
     await eventStore.dispose();
     redis.disconnect();

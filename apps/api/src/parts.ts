@@ -6,6 +6,7 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
+  Sealing,
   SETTINGS,
   systemClock,
   tellParent,
@@ -14,10 +15,12 @@ import {
   type Readiness,
 } from '@keyledger/platform';
 import {
+  ChannelDirectory,
   connectRedis,
   DecoySightings,
   IdempotencyStash,
   IncidentIndex,
+  NotificationIndex,
   ReadModel,
   UsageStore,
 } from '@keyledger/read-model';
@@ -33,7 +36,7 @@ import { FirstStart } from './system/first-start.js';
 
 const { eventStoreUrl, redisUrl, host, apiPort, adminKey, peppers, trustedProxies, logLevel, maxStalenessSeconds } =
   SETTINGS;
-const { githubKeysUrl } = SETTINGS;
+const { githubKeysUrl, sealingKeys } = SETTINGS;
 export const API_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -45,6 +48,7 @@ export const API_SETTINGS = {
   logLevel,
   maxStalenessSeconds,
   githubKeysUrl,
+  sealingKeys,
 };
 export type ApiConfig = Config<typeof API_SETTINGS>;
 
@@ -77,6 +81,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const leakLog = new LeakLog(logger, metrics);
   const foundIntake = new FoundIntake(incidents, digests, new Allowance(FOUND_A_MINUTE), leakLog);
   const githubKeys = new GithubKeys(config.githubKeysUrl, logger);
+  const sealing = new Sealing(config.sealingKeys);
+  const channels = new ChannelDirectory(eventStore, logger);
+  const notifications = new NotificationIndex(redis);
   const embedded = new EmbeddedStore(config.eventStoreUrl);
   const firstStart = new FirstStart({
     decisions,
@@ -115,6 +122,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
     leakLog,
     foundIntake,
     githubKeys,
+    sealing,
+    channels,
+    notifications,
     embedded,
     firstStart,
     readiness,

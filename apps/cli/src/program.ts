@@ -1,8 +1,10 @@
 import { Command, CommanderError } from 'commander';
+import { channelsCommand } from './commands/channels.js';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
 import { leaksCommand } from './commands/leaks.js';
 import { scanCommand } from './commands/scan.js';
+import { notificationsCommand } from './commands/notifications.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -59,6 +61,8 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     verifyCommand(runWith),
     leaksCommand(runWith),
     scanCommand(runWith),
+    channelsCommand(runWith),
+    notificationsCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {

@@ -16,6 +16,32 @@ const {
   maxStalenessSeconds,
   usageIntervalSeconds,
 } = SETTINGS;
+import {
+  bootstrapHttp,
+  type Config,
+  FailedCredentials,
+  KeyDigests,
+  type Logger,
+  Metrics,
+  type Readiness,
+  Sealing,
+  SETTINGS,
+  systemClock,
+} from '@keyledger/platform';
+import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { Credentials } from '@keyledger/verification';
+import { serveBoard } from './board.js';
+import { assembleNotifications } from './notifications/index.js';
+import { Outbound } from './outbound.js';
+import { measureQueues } from './queue-metrics.js';
+import { Queues } from './queues.js';
+import { ReactorLoop } from './reactor.js';
+import { ownPorts, TargetGuard } from './target-guard.js';
+import { WorkerModule } from './worker.module.js';
+
+const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
+const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
+const { peppers, sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -25,16 +51,25 @@ export const WORKER_SETTINGS = {
   logLevel,
   maxStalenessSeconds,
   usageIntervalSeconds,
+  apiPort,
+  verifierPort,
+  eventStorePort,
+  redisPort,
+  peppers,
+  sealingKeys,
+  allowedTargets,
+  smtpUrl,
+  smtpFrom,
+  notificationRetries,
 };
+type WorkerConfig = Config<typeof WORKER_SETTINGS>;
 
 /**
- * Runs a worker: the projector, which also rebuilds, and an HTTP server for its health and metrics. It starts without
+ * Runs a worker: the projector, which also rebuilds, the reactors and queues, and an HTTP server for its health, its
+ * metrics and the view of its queues. It starts without
  * event store or Redis, and begins to work when they are there. Resolves, once it listens, to what stops it.
  */
-export async function startWorker(
-  config: Config<typeof WORKER_SETTINGS>,
-  logger: Logger,
-): Promise<() => Promise<void>> {
+export async function startWorker(config: WorkerConfig, logger: Logger): Promise<() => Promise<void>> {
   const metrics = new Metrics('worker');
   const store = new EventStore({ url: config.eventStoreUrl });
   const redis = connectRedis(config.redisUrl);
@@ -63,13 +98,41 @@ export async function startWorker(
     onRecorded: (keys) => recorded.inc(keys),
   });
   const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector, rollUp)), {
+  const channels = new ChannelDirectory(store, logger);
+  const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
+  const decisions = new Decisions(store);
+  const queues = new Queues(config.redisUrl, logger);
+  const notifications = assembleNotifications({
+    store,
+    decisions,
+    redis,
+    channels,
+    queues,
+    outbound: outboundOf(config),
+    sealing: new Sealing(config.sealingKeys),
+    metrics,
+    logger,
+    smtp: { url: config.smtpUrl, from: config.smtpFrom },
+    retriesMs: config.notificationRetries,
+  });
+  const checkpoints = new Checkpoints(redis);
+  const loops = notifications.reactors.map((reactor) => new ReactorLoop(reactor, store, checkpoints, logger));
+  measureQueues(queues, metrics);
+  const digests = new KeyDigests(config.peppers);
+  const gate = {
+    credentials: new Credentials(readModel, digests, systemClock),
+    failed: new FailedCredentials(logger, metrics),
+  };
+  const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
     name: 'worker',
     host: config.host,
     port: config.workerPort,
     trustedProxies: config.trustedProxies,
     logger,
     metrics,
+    configure: (app) => serveBoard(app.getHttpAdapter().getInstance(), queues, gate),
   });
+  await readModel.start();
   const end = new AbortController();
   const work = Promise.all([
     projector.run(end.signal),
@@ -78,10 +141,14 @@ export async function startWorker(
     leaks.watchList(leakList, end.signal),
     leakFinisher.run(end.signal),
     leaks.watchDecoys(end.signal),
+    channels.run(end.signal),
+    notifications.watch(end.signal),
+    ...loops.map((loop) => loop.run(end.signal)),
   ]);
   return async () => {
     end.abort();
     await work;
+    await queues.close();
     await http.close();
     readModel.stop();
     await store.dispose();
@@ -121,4 +188,11 @@ function measure(projector: Projector, metrics: Metrics): void {
   gauge('vouching', '1 while this worker says that the read model is current', () => Number(state().vouching));
   gauge('rebuilding', '1 while this worker builds a generation of the read model', () => Number(state().rebuilding));
   gauge('rebuild_events', 'Events in the generation that is being built, so far', () => state().rebuildEvents);
+}
+
+/** The way out to addresses that customers name, kept away from our own services. */
+function outboundOf(config: WorkerConfig): Outbound {
+  const { apiPort, verifierPort, workerPort, eventStorePort, redisPort, redisUrl, eventStoreUrl } = config;
+  const ports = [apiPort, verifierPort, workerPort, eventStorePort, redisPort];
+  return new Outbound(new TargetGuard(config.allowedTargets, ownPorts({ ports, urls: [redisUrl, eventStoreUrl] })));
 }
