@@ -1,9 +1,13 @@
 import { EventStore } from '@keyledger/event-store';
 import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
-import { connectRedis, Projector } from '@keyledger/read-model';
+import { ChannelDirectory, connectRedis, Projector } from '@keyledger/read-model';
+import { Outbound } from './outbound.js';
+import { ownPorts, TargetGuard } from './target-guard.js';
 import { WorkerModule } from './worker.module.js';
 
 const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
+const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
+const { sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -12,16 +16,23 @@ export const WORKER_SETTINGS = {
   trustedProxies,
   logLevel,
   maxStalenessSeconds,
+  apiPort,
+  verifierPort,
+  eventStorePort,
+  redisPort,
+  sealingKeys,
+  allowedTargets,
+  smtpUrl,
+  smtpFrom,
+  notificationRetries,
 };
+type WorkerConfig = Config<typeof WORKER_SETTINGS>;
 
 /**
  * Runs a worker: the projector, which also rebuilds, and an HTTP server for its health and metrics. It starts without
  * event store or Redis, and begins to work when they are there. Resolves, once it listens, to what stops it.
  */
-export async function startWorker(
-  config: Config<typeof WORKER_SETTINGS>,
-  logger: Logger,
-): Promise<() => Promise<void>> {
+export async function startWorker(config: WorkerConfig, logger: Logger): Promise<() => Promise<void>> {
   const metrics = new Metrics('worker');
   const store = new EventStore({ url: config.eventStoreUrl });
   const redis = connectRedis(config.redisUrl);
@@ -34,6 +45,8 @@ export async function startWorker(
     onEvents: (count) => applied.inc(count),
   });
   measure(projector, metrics);
+  const channels = new ChannelDirectory(store, logger);
+  const outbound = outboundOf(config);
   const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
     name: 'worker',
     host: config.host,
@@ -43,7 +56,7 @@ export async function startWorker(
     metrics,
   });
   const end = new AbortController();
-  const work = projector.run(end.signal);
+  const work = Promise.all([projector.run(end.signal), channels.run(end.signal)]);
   return async () => {
     end.abort();
     await work;
@@ -82,4 +95,11 @@ function measure(projector: Projector, metrics: Metrics): void {
   gauge('vouching', '1 while this worker says that the read model is current', () => Number(state().vouching));
   gauge('rebuilding', '1 while this worker builds a generation of the read model', () => Number(state().rebuilding));
   gauge('rebuild_events', 'Events in the generation that is being built, so far', () => state().rebuildEvents);
+}
+
+/** The way out to addresses that customers name, kept away from our own services. */
+function outboundOf(config: WorkerConfig): Outbound {
+  const { apiPort, verifierPort, workerPort, eventStorePort, redisPort, redisUrl, eventStoreUrl } = config;
+  const ports = [apiPort, verifierPort, workerPort, eventStorePort, redisPort];
+  return new Outbound(new TargetGuard(config.allowedTargets, ownPorts({ ports, urls: [redisUrl, eventStoreUrl] })));
 }

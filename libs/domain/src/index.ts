@@ -12,6 +12,8 @@ export * from './deadlines.js';
 export * from './delivery.decider.js';
 export * from './keyspace.decider.js';
 export { lengthBehind } from './keyspace.terms.js';
+export * from './channel.decider.js';
+export { urlErrors } from './channel.target.js';
 export * from './network.js';
 export * from './scope.js';
 export * from './judge.js';

@@ -5,6 +5,7 @@
  * same guarded steps, in any order and any number of times, on a single Redis, under Sentinel and on a Cluster. An
  * answer is the truth or a ReadModelUnavailable.
  */
+export { ChannelDirectory, concerns, type Concerned, type KnownChannel } from './channels.js';
 export { Checkpoints } from './checkpoints.js';
 export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
 export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
