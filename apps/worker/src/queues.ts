@@ -56,6 +56,7 @@ export class Queues {
       prefix: queuePrefix(name),
       concurrency,
       lockDuration: lockMs,
+      stalledInterval: lockMs,
       maxStalledCount: 10,
     });
     worker.on('error', (error) => this.logger.warn({ err: error, queue: name }, 'a queue cannot reach Redis'));
@@ -65,6 +66,14 @@ export class Queues {
     });
     this.workers.push(worker as Worker);
     return worker;
+  }
+
+  /** Takes no new jobs for now, or takes them again; those at hand go on. */
+  hold(how: 'hold' | 'go on'): void {
+    for (const worker of this.workers) {
+      if (how === 'go on') worker.resume();
+      else void worker.pause(true).catch(() => undefined);
+    }
   }
 
   /** Lets the jobs at hand end, no longer than ten seconds; others are taken over elsewhere or later. */

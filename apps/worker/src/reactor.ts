@@ -1,6 +1,5 @@
 import type { EventBatch, EventStore } from '@keyledger/event-store';
 import type { Logger } from '@keyledger/platform';
-import type { Checkpoints } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Turns what happened into what has to happen next: jobs, further events, hints in Redis. */
@@ -15,6 +14,13 @@ export interface Reactor {
   react(batch: EventBatch): Promise<void>;
   /** Before it begins, and again whenever it begins anew: where to begin if its checkpoint is lost; default the start. */
   recover?(): Promise<bigint | undefined>;
+}
+
+/** Where a reactor's way is remembered: `Checkpoints`, or what it keeps up to date itself. */
+export interface Progress {
+  read(reactor: string): Promise<bigint | undefined>;
+  /** A throw has the reactor begin anew where `read` then says. */
+  advance(reactor: string, position: bigint): Promise<void>;
 }
 
 const BATCH = 500;
@@ -39,10 +45,12 @@ export class ReactorLoop {
     lastError: undefined,
   };
 
+  private session = new AbortController();
+
   constructor(
     private readonly reactor: Reactor,
     private readonly store: Pick<EventStore, 'subscribe'>,
-    private readonly checkpoints: Checkpoints,
+    private readonly checkpoints: Progress,
     private readonly logger: Logger,
   ) {}
 
@@ -51,12 +59,18 @@ export class ReactorLoop {
     return lastError === undefined ? told : { ...told, lastError };
   }
 
+  /** Has it read its checkpoint again and go on from there. */
+  beginAnew(): void {
+    this.session.abort();
+  }
+
   /** Works until the signal aborts. What fails is said once and tried again, with a growing pause. */
   async run(signal: AbortSignal): Promise<void> {
     const { name } = this.reactor;
     for (let failures = 0; !signal.aborted;) {
+      this.session = new AbortController();
       try {
-        for await (const _ of this.batches(signal)) failures = 0;
+        for await (const _ of this.batches(AbortSignal.any([signal, this.session.signal]))) failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         this.told.lastError = error instanceof Error ? error.message : String(error);

@@ -5,7 +5,8 @@ import { Outbound } from './outbound.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
 import { WorkerModule } from './worker.module.js';
 
-const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
+const { eventStoreUrl, redisUrl, host, apiPort, verifierPort, workerPort, trustedProxies, logLevel } = SETTINGS;
+const { maxStalenessSeconds, peppers, sealingKeys, allowedTargets } = SETTINGS;
 const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
 const { sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
 export const WORKER_SETTINGS = {
@@ -47,7 +48,29 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   measure(projector, metrics);
   const channels = new ChannelDirectory(store, logger);
   const outbound = outboundOf(config);
-  const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
+  const { maxStalenessSeconds } = config;
+  const readModel = new ReadModel(redis, { maxStalenessSeconds });
+  const queues = new Queues(config.redisUrl, logger);
+  const channels = new ChannelDirectory(store, logger);
+  const { peppers, sealingKeys } = config;
+  const outbound = outboundOf(config);
+  const usage = { usageOf: async () => [] };
+  const time = new Time({
+    store,
+    redis,
+    readModel,
+    queues,
+    channels,
+    outbound,
+    usage,
+    peppers,
+    sealingKeys,
+    metrics,
+    logger,
+  });
+  const housekeeping = new Housekeeping(queues, time.chores, logger);
+  const readiness = { ...readinessOf(projector), deadlines: () => time.assertReady() };
+  const http = await bootstrapHttp(WorkerModule.of(readiness), {
     name: 'worker',
     host: config.host,
     port: config.workerPort,
@@ -64,6 +87,12 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     await store.dispose();
     redis.disconnect();
   };
+}
+
+function outboundOf(config: Config<typeof WORKER_SETTINGS>): Outbound {
+  const { allowedTargets, apiPort, verifierPort, workerPort, redisUrl, eventStoreUrl } = config;
+  const own = ownPorts({ ports: [apiPort, verifierPort, workerPort], urls: [redisUrl, eventStoreUrl] });
+  return new Outbound(new TargetGuard(allowedTargets, own));
 }
 
 function readinessOf(projector: Projector): Readiness {

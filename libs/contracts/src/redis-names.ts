@@ -57,6 +57,10 @@ export const redisNames = {
     return `kl:${generation}:i:{${redisTagOf(own)}}${own}`;
   },
 
+  /** Sorted set of when what has to be looked at next, and beside it how far the log is in it; spread over a few tags. */
+  deadlines: (index: DeadlineIndexName, tag: string) => `kl:d:{${tag}}${index}`,
+  deadlineMarker: (index: DeadlineIndexName, tag: string) => `kl:d:{${tag}}${index}:at`,
+
   /** How far a reactor of the worker has come in the log. */
   checkpoint: (reactor: string) => `kl:r:{${reactor}}`,
 
@@ -70,3 +74,9 @@ export const redisNames = {
  * revoked, and by expiry.
  */
 export type RedisIndex = 'keyspaces' | 'environment' | 'owner' | 'suspended' | 'revoked' | 'expiry';
+
+/** What is looked at when its time comes. */
+export type DeadlineIndexName = 'keys' | 'deliveries';
+
+/** The tags over which deadlines are spread: a few, since every look at what is due asks all of them. */
+export const DEADLINE_TAGS: readonly string[] = REDIS_TAGS.slice(0, 8);

@@ -9,6 +9,7 @@ export { ChannelDirectory, concerns, type Concerned, type KnownChannel } from '.
 export { Checkpoints } from './checkpoints.js';
 export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
 export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
+export { DeadlineIndex, DeadlinesLost, type DeadlineEntry, type Due } from './deadline-index.js';
 export type { GenerationDigest } from './digest.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';
 export type { Log } from './log.js';

@@ -1,0 +1,71 @@
+import type { Instant, QueueName } from '@keyledger/contracts';
+import type { DeadlineEntry, DeadlineIndex } from '@keyledger/read-model';
+import type { JobsOptions, Queue } from 'bullmq';
+import type { Queues } from '../queues.js';
+
+/** What a job knows: whom to look at, and when that was to be. Everything else it reads when it runs. */
+export interface Appointment {
+  id: string;
+  at: number;
+}
+
+/** What comes within this time is a job; everything later is only in the index. */
+const HORIZON_MS = 30_000;
+const SWEPT_AT_ONCE = 2000;
+/** A queue that is this long already gets no more for now: what is in it is done first. */
+const LONGEST_QUEUE = 10_000;
+
+/** The sweep puts a lost or failed job in again, so that a job that is over must leave nothing that stands in its way. */
+const OPTIONS: JobsOptions = {
+  attempts: 4,
+  backoff: { type: 'exponential', delay: 500, jitter: 0.5 },
+  removeOnComplete: true,
+  removeOnFail: true,
+};
+
+/**
+ * When what has to be looked at next: all of it in the deadline index, the near part as delayed jobs, whose ids follow
+ * from id and instant, so that the same appointment is in the queue once.
+ */
+export class Schedule {
+  private readonly queue: Queue<Appointment>;
+
+  constructor(
+    readonly index: DeadlineIndex,
+    queues: Queues,
+    queue: QueueName,
+  ) {
+    this.queue = queues.queue(queue);
+  }
+
+  /** @throws ReadModelUnavailable; an error of Redis. Doing it again is always right. */
+  async put(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
+    if (entries.length === 0) return;
+    await this.index.put(entries);
+    const until = Date.parse(now) + HORIZON_MS;
+    await this.add(
+      entries.flatMap(({ id, at }) => (at !== undefined && at <= until ? [{ id, at }] : [])),
+      Date.parse(now),
+    );
+  }
+
+  /** Puts in what is due soon and has no job: lost ones, failed ones, those that have come near. Gives how many it saw. */
+  async sweep(now: Instant): Promise<number> {
+    const nowMs = Date.parse(now);
+    if ((await this.queue.getWaitingCount()) > LONGEST_QUEUE) return 0;
+    const due = await this.index.due(nowMs + HORIZON_MS, SWEPT_AT_ONCE);
+    await this.add(due, nowMs);
+    return due.length;
+  }
+
+  private async add(appointments: readonly Appointment[], nowMs: number): Promise<void> {
+    if (appointments.length === 0) return;
+    await this.queue.addBulk(
+      appointments.map(({ id, at }) => ({
+        name: 'look',
+        data: { id, at },
+        opts: { ...OPTIONS, jobId: `${id}-${at}`, delay: Math.max(0, at - nowMs) },
+      })),
+    );
+  }
+}
