@@ -1,14 +1,16 @@
 import { EventStore } from '@keyledger/event-store';
 import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
-import { ChannelDirectory, connectRedis, Projector } from '@keyledger/read-model';
+import { ChannelDirectory, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { Housekeeping } from './housekeeping.js';
 import { Outbound } from './outbound.js';
+import { Queues } from './queues.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
+import { Time } from './time.js';
 import { WorkerModule } from './worker.module.js';
 
-const { eventStoreUrl, redisUrl, host, apiPort, verifierPort, workerPort, trustedProxies, logLevel } = SETTINGS;
-const { maxStalenessSeconds, peppers, sealingKeys, allowedTargets } = SETTINGS;
+const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
 const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
-const { sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
+const { peppers, sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -21,6 +23,7 @@ export const WORKER_SETTINGS = {
   verifierPort,
   eventStorePort,
   redisPort,
+  peppers,
   sealingKeys,
   allowedTargets,
   smtpUrl,
@@ -48,26 +51,12 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   measure(projector, metrics);
   const channels = new ChannelDirectory(store, logger);
   const outbound = outboundOf(config);
-  const { maxStalenessSeconds } = config;
-  const readModel = new ReadModel(redis, { maxStalenessSeconds });
+  const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   const queues = new Queues(config.redisUrl, logger);
-  const channels = new ChannelDirectory(store, logger);
   const { peppers, sealingKeys } = config;
-  const outbound = outboundOf(config);
   const usage = { usageOf: async () => [] };
-  const time = new Time({
-    store,
-    redis,
-    readModel,
-    queues,
-    channels,
-    outbound,
-    usage,
-    peppers,
-    sealingKeys,
-    metrics,
-    logger,
-  });
+  const stores = { store, redis, readModel, queues };
+  const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
   const housekeeping = new Housekeeping(queues, time.chores, logger);
   const readiness = { ...readinessOf(projector), deadlines: () => time.assertReady() };
   const http = await bootstrapHttp(WorkerModule.of(readiness), {
@@ -80,19 +69,19 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const end = new AbortController();
   const work = Promise.all([projector.run(end.signal), channels.run(end.signal)]);
+  await readModel.start();
+  await time.start(end.signal);
+  housekeeping.start();
   return async () => {
+    housekeeping.stop();
+    await queues.close();
     end.abort();
-    await work;
+    await Promise.all([work, time.stop()]);
     await http.close();
+    readModel.stop();
     await store.dispose();
     redis.disconnect();
   };
-}
-
-function outboundOf(config: Config<typeof WORKER_SETTINGS>): Outbound {
-  const { allowedTargets, apiPort, verifierPort, workerPort, redisUrl, eventStoreUrl } = config;
-  const own = ownPorts({ ports: [apiPort, verifierPort, workerPort], urls: [redisUrl, eventStoreUrl] });
-  return new Outbound(new TargetGuard(allowedTargets, own));
 }
 
 function readinessOf(projector: Projector): Readiness {

@@ -61,7 +61,7 @@ export class DeadlineIndex {
   }
 
   /** Everything up to a position is in the index. @throws DeadlinesLost, ReadModelUnavailable */
-  async advance(position: bigint): Promise<void> {
+  async advance(_reactor: string, position: bigint): Promise<void> {
     const commands = DEADLINE_TAGS.map((tag, index) => ({
       call: moveMarker,
       key: redisNames.deadlineMarker(this.name, tag),
