@@ -1,9 +1,19 @@
-import { EventStore } from '@keyledger/event-store';
-import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
-import { ChannelDirectory, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { Decisions, EventStore } from '@keyledger/event-store';
+import {
+  bootstrapHttp,
+  Metrics,
+  Sealing,
+  SETTINGS,
+  type Config,
+  type Logger,
+  type Readiness,
+} from '@keyledger/platform';
+import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
 import { Housekeeping } from './housekeeping.js';
+import { assembleNotifications } from './notifications/index.js';
 import { Outbound } from './outbound.js';
 import { Queues } from './queues.js';
+import { ReactorLoop } from './reactor.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
 import { Time } from './time.js';
 import { WorkerModule } from './worker.module.js';
@@ -50,10 +60,26 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   measure(projector, metrics);
   const channels = new ChannelDirectory(store, logger);
-  const outbound = outboundOf(config);
   const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
+  const decisions = new Decisions(store);
   const queues = new Queues(config.redisUrl, logger);
+  const outbound = outboundOf(config);
   const { peppers, sealingKeys } = config;
+  const notifications = assembleNotifications({
+    store,
+    decisions,
+    redis,
+    channels,
+    queues,
+    outbound,
+    sealing: new Sealing(sealingKeys),
+    metrics,
+    logger,
+    smtp: { url: config.smtpUrl, from: config.smtpFrom },
+    retriesMs: config.notificationRetries,
+  });
+  const checkpoints = new Checkpoints(redis);
+  const loops = notifications.reactors.map((reactor) => new ReactorLoop(reactor, store, checkpoints, logger));
   const usage = { usageOf: async () => [] };
   const stores = { store, redis, readModel, queues };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
@@ -68,7 +94,12 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     metrics,
   });
   const end = new AbortController();
-  const work = Promise.all([projector.run(end.signal), channels.run(end.signal)]);
+  const work = Promise.all([
+    projector.run(end.signal),
+    channels.run(end.signal),
+    notifications.watch(end.signal),
+    ...loops.map((loop) => loop.run(end.signal)),
+  ]);
   await readModel.start();
   await time.start(end.signal);
   housekeeping.start();

@@ -23,6 +23,12 @@ export type QueueName = (typeof QUEUES)[number];
 
 export const queuePrefix = (queue: QueueName): string => `{kl:q:${queue}}`;
 
+/** Places to which sealed texts of channels are bound. */
+export const sealedPlaces = {
+  channelSecret: (channelId: string, secretId: string) => `channel ${channelId} secret ${secretId}`,
+  channelUrl: (channelId: string) => `channel ${channelId} url`,
+} as const;
+
 /** Request and response headers of our own, in lower case as Node gives them. */
 export const HEADERS = {
   apiKey: 'x-api-key',

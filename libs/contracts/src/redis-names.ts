@@ -64,6 +64,19 @@ export const redisNames = {
   /** How far a reactor of the worker has come in the log. */
   checkpoint: (reactor: string) => `kl:r:{${reactor}}`,
 
+  /** What is kept of notifications, all in one slot so that one script can write it. */
+  notifications: {
+    /** Present once every notification of the log is in the lists. */
+    complete: 'kl:n:{notifications}:complete',
+    /** `<revision> <member> <state> <channelId> <json>` */
+    item: (notificationId: string) => `kl:n:{notifications}:i:${notificationId}`,
+    /** A sorted set of `<ms since the epoch, 15 digits>-<notificationId>`, all or those of one channel. */
+    list: (state: string, channelId?: string) =>
+      `kl:n:{notifications}:${state}${channelId === undefined ? '' : `:${channelId}`}`,
+    /** How the tries of a pending one went so far. */
+    tries: (notificationId: string) => `kl:n:{notifications}:t:${notificationId}`,
+  },
+
   /** Hash: what is known of a request with an Idempotency-Key, by an id that does not tell it; beside it the sealed text. */
   receipt: (id: string) => `kl:i:{${id}}`,
   sealedReceipt: (id: string) => `kl:i:{${id}}:sealed`,

@@ -14,6 +14,8 @@ export * from './keyspace.decider.js';
 export { lengthBehind } from './keyspace.terms.js';
 export * from './channel.decider.js';
 export { urlErrors } from './channel.target.js';
+export * from './notification.decider.js';
+export * from './news.js';
 export * from './network.js';
 export * from './scope.js';
 export * from './judge.js';

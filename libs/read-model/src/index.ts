@@ -15,6 +15,14 @@ export { IdempotencyStash, type Claim } from './idempotency-stash.js';
 export type { Log } from './log.js';
 export type { RebuildReport } from './meta.js';
 export type { LedgerSource } from './project.js';
+export {
+  listedOf,
+  NotificationIndex,
+  type ListedNotification,
+  type NotificationQuery,
+  type NotificationStateName,
+  type NotificationTries,
+} from './notifications.js';
 export { PROJECTION_VERSION } from './projection.js';
 export { Projector, type ProjectorOptions, type ProjectorState } from './projector.js';
 export { ReadModel, type ReadModelOptions } from './read-model.js';
