@@ -11,6 +11,7 @@ export * from './key.leak.js';
 export * from './deadlines.js';
 export * from './keyspace.decider.js';
 export { lengthBehind } from './keyspace.terms.js';
+export * from './usage.decider.js';
 export * from './network.js';
 export * from './scope.js';
 export * from './judge.js';
