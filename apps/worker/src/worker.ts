@@ -1,9 +1,19 @@
-import { EventStore } from '@keyledger/event-store';
+import { Decisions, EventStore } from '@keyledger/event-store';
 import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
-import { connectRedis, Projector } from '@keyledger/read-model';
+import { connectRedis, Projector, UsageStore } from '@keyledger/read-model';
+import { UsageRollUp } from './usage-roll-up.js';
 import { WorkerModule } from './worker.module.js';
 
-const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
+const {
+  eventStoreUrl,
+  redisUrl,
+  host,
+  workerPort,
+  trustedProxies,
+  logLevel,
+  maxStalenessSeconds,
+  usageIntervalSeconds,
+} = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -12,6 +22,7 @@ export const WORKER_SETTINGS = {
   trustedProxies,
   logLevel,
   maxStalenessSeconds,
+  usageIntervalSeconds,
 };
 
 /**
@@ -34,7 +45,16 @@ export async function startWorker(
     onEvents: (count) => applied.inc(count),
   });
   measure(projector, metrics);
-  const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
+  const recorded = metrics.counter('keyledger_usage_recorded_total', 'Keys whose use was put on record');
+  const rollUp = new UsageRollUp({
+    usage: new UsageStore(redis),
+    store,
+    decisions: new Decisions(store),
+    intervalSeconds: config.usageIntervalSeconds,
+    log: logger,
+    onRecorded: (keys) => recorded.inc(keys),
+  });
+  const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector, rollUp)), {
     name: 'worker',
     host: config.host,
     port: config.workerPort,
@@ -43,7 +63,7 @@ export async function startWorker(
     metrics,
   });
   const end = new AbortController();
-  const work = projector.run(end.signal);
+  const work = Promise.all([projector.run(end.signal), rollUp.run(end.signal)]);
   return async () => {
     end.abort();
     await work;
@@ -53,7 +73,7 @@ export async function startWorker(
   };
 }
 
-function readinessOf(projector: Projector): Readiness {
+function readinessOf(projector: Projector, rollUp: UsageRollUp): Readiness {
   const why = (): string => {
     const { lastError } = projector.state();
     return lastError === undefined ? '' : `: ${lastError}`;
@@ -64,6 +84,9 @@ function readinessOf(projector: Projector): Readiness {
     },
     readModel: () => {
       if (!projector.state().vouching) throw new Error(`the read model is not known to be current${why()}`);
+    },
+    usage: () => {
+      if (!rollUp.isWhole()) throw new Error('what is on record of the use of keys is not in Redis yet');
     },
   };
 }
