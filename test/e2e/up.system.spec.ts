@@ -34,6 +34,15 @@ it('says once that it is up, with every address, when every app is ready', async
   expect((await http(url('api')).get('/docs')).status).toBe(200);
 });
 
+it('warns of nothing where nothing is wrong', () => {
+  expect(
+    system.process
+      .logs()
+      .split('\n')
+      .filter((line) => /warn|error/i.test(line)),
+  ).toEqual([]);
+});
+
 it('shows the first management key once, which works and stands in no file', async () => {
   expect(shownKeys()).toHaveLength(1);
   const created = await http(url('api'), adminKey).post('/v1/keyspaces', { name: 'Up', prefix: 'upfirst' });

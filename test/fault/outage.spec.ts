@@ -63,7 +63,7 @@ describe('an emptied Redis', () => {
       await eventually('the good key verifies again', async () => expect(await ask()).toBe('VALID'));
     }
 
-    expect([...seen.good].sort()).toEqual(['503', 'VALID']);
+    expect([...seen.good].filter((code) => code !== '503')).toEqual(['VALID']);
     expect([...seen.revoked].filter((code) => code !== '503')).toEqual(['REVOKED']);
     expect([...seen.unknown].filter((code) => code !== '503')).toEqual(['NOT_FOUND']);
   });

@@ -3,12 +3,13 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { eventually, http, startSystem, type System } from '../support/index.js';
+import { eventually, http, startSystem, type Answer, type System } from '../support/index.js';
 
 const run = promisify(execFile);
 
 let system: System;
 const secrets: string[] = [];
+const answers: Answer[] = [];
 
 beforeAll(async () => {
   system = await startSystem({ KEYLEDGER_LOG_LEVEL: 'debug' });
@@ -28,24 +29,32 @@ beforeAll(async () => {
 
   // Every way in which a key can come near a log or an error: as a credential, in a body, a wrong field, a URL, a header.
   const [key] = secrets as [string];
-  await verifier.post('/v1/verify', { key });
-  await verifier.post('/v1/verify', { key: `${key.slice(0, -1)}!`, [key]: key });
-  await verifier.get('/v1/authorize', { authorization: `Bearer ${key}` });
-  await http(system.api.baseUrl, key).get('/v1/keys');
-  await http(system.api.baseUrl, key).post('/v1/keys/self/rotate', { graceSeconds: key });
-  await api.get(`/v1/keys/${key}`);
-  await api.get(`/v1/keys?cursor=${key}&${key}=1`);
-  await api.post('/v1/keys', { ...request, scopes: [key], [key]: 1 });
-  await api.post('/v1/keys', `{"name": "${key}", `);
-  await api.post(`/v1/keys/${issued.body.keyId}/revoke`, { reason: key });
+  answers.push(
+    await verifier.post('/v1/verify', { key }),
+    await verifier.post('/v1/verify', { key: `${key.slice(0, -1)}!`, [key]: key }),
+    await verifier.get('/v1/authorize', { authorization: `Bearer ${key}` }),
+    await http(system.api.baseUrl, key).get('/v1/keys'),
+    await http(system.api.baseUrl, key).post('/v1/keys/self/rotate', { graceSeconds: key }),
+    await api.get(`/v1/keys/${key}`),
+    await api.get(`/v1/keys?cursor=${key}&${key}=1`),
+    await api.get(`/v1/${key}`),
+    await api.post('/v1/keys', { ...request, scopes: [key], [key]: 1 }),
+    await api.post('/v1/keys', request, { 'idempotency-key': `"${key}` }),
+    await api.post('/v1/keys', `{"name": "${key}", `),
+    await api.post(`/v1/keys/${issued.body.keyId}/revoke`, { reason: key }),
+    await api.get(`/v1/keys/${issued.body.keyId}`),
+    await api.get('/v1/keys'),
+    await api.get('/metrics'),
+    await verifier.get('/metrics'),
+  );
 });
 
 afterAll(async () => {
   await system.stop();
 });
 
-/** What makes a key secret: the part behind its secretId. */
-const secretPart = (key: string): string => key.slice(key.lastIndexOf('_') + 1);
+/** What makes a key secret: the part behind its secretId; of an admin key that somebody chose, all of it. */
+const secretPart = (key: string): string => (key === system.adminKey ? key : key.slice(key.lastIndexOf('_') + 1));
 
 const expectNone = (place: string, text: string): void => {
   expect(text.length).toBeGreaterThan(0);
@@ -76,8 +85,16 @@ it('no secret stands in anything that Redis holds', async () => {
   }
 });
 
-it('no secret stands in the files of the event store', async () => {
-  expectNone('the event store', await readAll(system.eventStore.folder));
+it('no secret stands in the files of the event store, which can be read: the public part of each is there', async () => {
+  const files = await readAll(system.eventStore.folder);
+  expectNone('the event store', files);
+  for (const key of secrets.slice(0, 2)) expect(files).toContain(key.split('_')[2]);
+});
+
+it('no secret stands in an answer other than the one that made it', () => {
+  expect(answers.map(({ status }) => status)).not.toContain(500);
+  for (const [index, { headers, body }] of answers.entries())
+    expectNone(`answer ${index}`, JSON.stringify([[...headers], body]));
 });
 
 it.each(['api', 'verifier', 'worker', 'eventStore', 'redis'] as const)('no secret stands in the log of %s', (part) => {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { EventStore } from '@keyledger/event-store';
 import type { KeyEvent, RecordedEvent } from '@keyledger/contracts';
 import { eventually, http, startSystem, type System } from '../support/index.js';
-import { Traffic, type KnownKey } from './traffic.js';
+import { Traffic, Witness, type KnownKey } from './traffic.js';
 
 const KEYSPACE = 'fault';
 const KILLS = 3;
@@ -83,8 +83,9 @@ const expectReadModelEqualsEvents = async (): Promise<void> => {
 describe.each(['api', 'worker', 'verifier', 'eventStore'] as const)(
   'kill -9 of %s at any moment under load',
   (part) => {
-    it('loses no acknowledged change, does none twice, and everything recovers by itself', async () => {
+    it('loses no acknowledged change, does none twice, never verifies wrongly, and everything recovers by itself', async () => {
       const traffic = startTraffic();
+      const witness = new Witness(() => system.verifier.baseUrl, system.adminKey, traffic);
       try {
         for (let kill = 0; kill < KILLS; kill++) {
           await acknowledge(traffic, ACKNOWLEDGED_BETWEEN_KILLS);
@@ -93,8 +94,10 @@ describe.each(['api', 'worker', 'verifier', 'eventStore'] as const)(
         }
         await acknowledge(traffic, ACKNOWLEDGED_BETWEEN_KILLS);
       } finally {
-        await traffic.stop();
+        await Promise.all([traffic.stop(), witness.stop()]);
       }
+      expect(witness.wrong).toEqual([]);
+      expect(witness.verdicts).toBeGreaterThan(ACKNOWLEDGED_BETWEEN_KILLS);
       await expectWhatWasAcknowledged(traffic.keys);
       await expectWholeStreams(traffic.keys);
       await expectReadModelEqualsEvents();

@@ -7,11 +7,17 @@ export interface KnownKey {
   key: string;
   /** Secrets that a rotation replaced with a grace that outlives the test. */
   previous?: string;
+  /** Since a revocation was sent. */
+  revoking?: true;
   revoked: boolean;
+  /** Whether every answer so far said that verifiers know of the change. */
+  effective: boolean;
 }
 
 /** How long a client waits before it repeats a request that failed. */
 const CLIENT_BACKOFF_MS = 25;
+/** Leaves the machine to the traffic. */
+const WITNESS_PAUSE_MS = 5;
 
 interface Answer {
   status: number;
@@ -56,7 +62,8 @@ export class Traffic {
     const request = { keyspaceId: this.keyspaceId, environment: 'live', name, owner, scopes: ['a:read'] };
     const { status, body } = await this.post('/v1/keys', request);
     if (status !== 201) throw new Error(`issue: ${status} ${JSON.stringify(body)}`);
-    const known = { keyId: body.keyId as string, key: body.key as string, revoked: false };
+    const { keyId, key, effective } = body as { keyId: string; key: string; effective: boolean };
+    const known: KnownKey = { keyId, key, revoked: false, effective };
     this.keys.push(known);
     return known;
   }
@@ -66,12 +73,15 @@ export class Traffic {
     if (status !== 200) throw new Error(`rotate: ${status} ${JSON.stringify(body)}`);
     known.previous = known.key;
     known.key = body.key as string;
+    known.effective &&= body.effective as boolean;
   }
 
   private async revoke(known: KnownKey): Promise<void> {
+    known.revoking = true;
     const { status, body } = await this.post(`/v1/keys/${known.keyId}/revoke`, { reason: 'other' });
     if (status !== 200) throw new Error(`revoke: ${status} ${JSON.stringify(body)}`);
     known.revoked = true;
+    known.effective &&= body.effective as boolean;
   }
 
   /** Bounded: a system that does not come back within a minute fails the test. */
@@ -101,5 +111,57 @@ export class Traffic {
       signal: AbortSignal.timeout(15_000),
     });
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  }
+}
+
+/**
+ * Asks a verifier all the time about the keys of a traffic, and keeps the answers that must not be: of a change that was
+ * acknowledged as effective it may say the truth, 503, or nothing at all.
+ */
+export class Witness {
+  readonly wrong: string[] = [];
+  /** How many verdicts it heard. */
+  verdicts = 0;
+  private running = true;
+  private readonly asking: Promise<void>;
+
+  constructor(
+    private readonly verifier: () => string,
+    private readonly credential: string,
+    private readonly traffic: Traffic,
+  ) {
+    this.asking = this.ask();
+  }
+
+  async stop(): Promise<void> {
+    this.running = false;
+    await this.asking;
+  }
+
+  private async ask(): Promise<void> {
+    while (this.running) {
+      const { keys } = this.traffic;
+      const known = keys[Math.floor(Math.random() * keys.length)];
+      const { key, revoked, effective } = known ?? {};
+      const code = key !== undefined && effective ? await this.verdict(key).catch(() => undefined) : undefined;
+      await pause(code === undefined ? CLIENT_BACKOFF_MS : WITNESS_PAUSE_MS);
+      if (code === undefined) continue;
+      this.verdicts++;
+      const right = revoked ? ['REVOKED'] : known?.revoking ? ['VALID', 'REVOKED'] : ['VALID'];
+      if (!right.includes(code)) this.wrong.push(`${code} instead of ${right.join(' or ')}`);
+    }
+  }
+
+  /** The verdict; `undefined` if there was none. */
+  private async verdict(key: string): Promise<string | undefined> {
+    const response = await fetch(`${this.verifier()}/v1/verify`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${this.credential}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ key }),
+      signal: AbortSignal.timeout(15_000),
+    });
+    const body = (await response.json()) as { code: string };
+    if (response.status !== 200 && response.status !== 503) this.wrong.push(`status ${response.status}`);
+    return response.status === 200 ? body.code : undefined;
   }
 }

@@ -25,7 +25,7 @@ export async function startRedis({ args = [] }: { args?: readonly string[] } = {
 }
 
 /** PING, so that a server that still loads its data is not taken for ready. */
-function answersPing(port: number): Promise<boolean> {
+export function answersPing(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
     const done = (answer: boolean) => {

@@ -11,8 +11,9 @@ import { VERSION } from './version.js';
 /** Runs the management API. Resolves, once it listens, to what stops it; the first start goes on behind it. */
 export async function startApi(config: ApiConfig, logger: Logger): Promise<() => Promise<void>> {
   const parts = assemble(config, logger);
-  const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics } = parts;
+  const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics, meter } = parts;
   await readModel.start();
+  meter.start();
   const http = await bootstrapHttp(ApiModule.of(parts), {
     name: 'api',
     host: config.host,
@@ -33,6 +34,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   return async () => {
     firstStart.stop();
     await http.close();
+    await meter.stop();
     readModel.stop();
     await eventStore.dispose();
     redis.disconnect();

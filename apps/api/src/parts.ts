@@ -12,8 +12,8 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { connectRedis, IdempotencyStash, ReadModel } from '@keyledger/read-model';
-import { Credentials, Verification } from '@keyledger/verification';
+import { connectRedis, IdempotencyStash, ReadModel, UsageStore } from '@keyledger/read-model';
+import { Credentials, UsageMeter, Verification } from '@keyledger/verification';
 import { Visibility } from './outcome.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
@@ -45,9 +45,11 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const { maxStalenessSeconds } = config;
   const readModel = new ReadModel(redis, { maxStalenessSeconds });
   const digests = new KeyDigests(config.peppers);
-  const verification = new Verification(readModel, digests, systemClock, metrics);
+  const usage = new UsageStore(redis);
+  const meter = new UsageMeter(usage, metrics, logger);
+  const verification = new Verification(readModel, digests, systemClock, metrics, meter);
   const keyFromEvents = async (keyId: string) => (await decisions.load(keyDecider, streams.key(keyId))).state;
-  const credentials = new Credentials(readModel, digests, systemClock, keyFromEvents);
+  const credentials = new Credentials(readModel, digests, systemClock, meter, keyFromEvents);
   const failed = new FailedCredentials(logger, metrics);
   const visibility = new Visibility(readModel, logger);
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
@@ -76,6 +78,8 @@ export function assemble(config: ApiConfig, logger: Logger) {
     redis,
     readModel,
     digests,
+    usage,
+    meter,
     verification,
     credentials,
     failed,

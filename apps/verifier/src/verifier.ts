@@ -8,8 +8,8 @@ import {
   type Config,
   type Logger,
 } from '@keyledger/platform';
-import { connectRedis, ReadModel } from '@keyledger/read-model';
-import { Credentials, registerVerifyRoutes, Verification } from '@keyledger/verification';
+import { connectRedis, ReadModel, UsageStore } from '@keyledger/read-model';
+import { Credentials, registerVerifyRoutes, UsageMeter, Verification } from '@keyledger/verification';
 import { VerifierModule } from './verifier.module.js';
 
 const { redisUrl, host, verifierPort, peppers, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
@@ -35,9 +35,10 @@ export async function startVerifier(
   const redis = connectRedis(config.redisUrl);
   const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   const digests = new KeyDigests(config.peppers);
+  const meter = new UsageMeter(new UsageStore(redis), metrics, logger);
   const parts = {
-    verification: new Verification(readModel, digests, systemClock, metrics),
-    credentials: new Credentials(readModel, digests, systemClock),
+    verification: new Verification(readModel, digests, systemClock, metrics, meter),
+    credentials: new Credentials(readModel, digests, systemClock, meter),
     failed: new FailedCredentials(logger, metrics),
   };
   const readiness = {
@@ -47,6 +48,7 @@ export async function startVerifier(
     },
   };
   await readModel.start();
+  meter.start();
   const http = await bootstrapHttp(VerifierModule.of(readiness), {
     name: 'verifier',
     host: config.host,
@@ -58,6 +60,7 @@ export async function startVerifier(
   });
   return async () => {
     await http.close();
+    await meter.stop();
     readModel.stop();
     redis.disconnect();
   };

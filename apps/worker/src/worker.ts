@@ -8,7 +8,7 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel, UsageStore } from '@keyledger/read-model';
 import { Housekeeping } from './housekeeping.js';
 import { assembleNotifications } from './notifications/index.js';
 import { Outbound } from './outbound.js';
@@ -16,11 +16,12 @@ import { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
 import { Time } from './time.js';
+import { UsageRollUp } from './usage-roll-up.js';
 import { WorkerModule } from './worker.module.js';
 
 const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
 const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
-const { peppers, sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
+const { usageIntervalSeconds, peppers, sealingKeys, allowedTargets, smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -39,6 +40,7 @@ export const WORKER_SETTINGS = {
   smtpUrl,
   smtpFrom,
   notificationRetries,
+  usageIntervalSeconds,
 };
 type WorkerConfig = Config<typeof WORKER_SETTINGS>;
 
@@ -80,11 +82,20 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const checkpoints = new Checkpoints(redis);
   const loops = notifications.reactors.map((reactor) => new ReactorLoop(reactor, store, checkpoints, logger));
-  const usage = { usageOf: async () => [] };
+  const usage = new UsageStore(redis);
+  const recorded = metrics.counter('keyledger_usage_recorded_total', 'Keys whose use was put on record');
+  const rollUp = new UsageRollUp({
+    usage,
+    store,
+    decisions,
+    intervalSeconds: config.usageIntervalSeconds,
+    log: logger,
+    onRecorded: (keys) => recorded.inc(keys),
+  });
   const stores = { store, redis, readModel, queues };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
   const housekeeping = new Housekeeping(queues, time.chores, logger);
-  const readiness = { ...readinessOf(projector), deadlines: () => time.assertReady() };
+  const readiness = { ...readinessOf(projector, rollUp), deadlines: () => time.assertReady() };
   const http = await bootstrapHttp(WorkerModule.of(readiness), {
     name: 'worker',
     host: config.host,
@@ -97,6 +108,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const work = Promise.all([
     projector.run(end.signal),
     channels.run(end.signal),
+    rollUp.run(end.signal),
     notifications.watch(end.signal),
     ...loops.map((loop) => loop.run(end.signal)),
   ]);
@@ -115,7 +127,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   };
 }
 
-function readinessOf(projector: Projector): Readiness {
+function readinessOf(projector: Projector, rollUp: UsageRollUp): Readiness {
   const why = (): string => {
     const { lastError } = projector.state();
     return lastError === undefined ? '' : `: ${lastError}`;
@@ -126,6 +138,9 @@ function readinessOf(projector: Projector): Readiness {
     },
     readModel: () => {
       if (!projector.state().vouching) throw new Error(`the read model is not known to be current${why()}`);
+    },
+    usage: () => {
+      if (!rollUp.isWhole()) throw new Error('what is on record of the use of keys is not in Redis yet');
     },
   };
 }

@@ -60,6 +60,13 @@ export const redisNames = {
   /** Sorted set of when what has to be looked at next, and beside it how far the log is in it; spread over a few tags. */
   deadlines: (index: DeadlineIndexName, tag: string) => `kl:d:{${tag}}${index}`,
   deadlineMarker: (index: DeadlineIndexName, tag: string) => `kl:d:{${tag}}${index}:at`,
+  /**
+   * Hash: how a key was used, counted by verifiers; of no generation. Two names follow from its hash tag: the
+   * keys of this slot whose use is not on record yet (`due`), and the mark that all that is on record is here (`whole`).
+   */
+  usage: (keyId: string) => `kl:u:{${redisTagOf(keyId)}}${keyId}`,
+  usageDue: (tag: string) => `kl:u:{${tag}}:due`,
+  usageWhole: (tag: string) => `kl:u:{${tag}}:whole`,
 
   /** How far a reactor of the worker has come in the log. */
   checkpoint: (reactor: string) => `kl:r:{${reactor}}`,

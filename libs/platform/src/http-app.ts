@@ -62,7 +62,10 @@ export async function bootstrapHttp(module: AppModule, options: HttpAppOptions):
   };
 
   // Loaded at once, while the server has no hooks: an encapsulated context keeps the hooks that it was born with.
-  await server.register(async (bare) => options.hotRoutes?.(bare));
+  await server.register(async (bare) => {
+    bare.setErrorHandler((error, request, reply) => filter.answer(error, request, reply));
+    options.hotRoutes?.(bare);
+  });
   measureRoutes(server, metrics);
   registerHealth(server, {
     readiness: () => running().get<Readiness>(READINESS, { strict: false }),
@@ -112,7 +115,6 @@ function createServer(options: HttpAppOptions, filter: ProblemFilter): FastifyIn
     frameworkErrors: (error, request, reply) => filter.answer(error, request, reply),
   });
   server.removeContentTypeParser('text/plain');
-  server.setErrorHandler((error, request, reply) => filter.answer(error, request, reply));
   return server;
 }
 

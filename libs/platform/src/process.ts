@@ -21,7 +21,7 @@ export async function runProcess(logger: Logger, start: () => Promise<() => Prom
   process.on('unhandledRejection', (error) => die(error, 'a rejection that nobody handled'));
 
   const unknown = unknownVariables(SETTINGS);
-  if (unknown.length > 0) logger.warn({ unknown }, 'variables that nothing here reads; are they misspelt?');
+  if (unknown.length > 0) logger.warn(`nothing reads ${unknown.join(', ')}; is it misspelt?`);
 
   let stop: () => Promise<void>;
   try {

@@ -93,6 +93,12 @@ export const SETTINGS = {
     'how old the read model may be before verification answers 503',
     (text) => integer(text, 5, 86_400),
   ),
+  usageIntervalSeconds: variable(
+    'KEYLEDGER_USAGE_INTERVAL_SECONDS',
+    '3600',
+    "how often a key's use is put on record at most; its first use is at once",
+    (text) => integer(text, 1, 86_400),
+  ),
   cliUrl: variable('KEYLEDGER_URL', 'http://127.0.0.1:7400', 'the api that the command line talks to', word),
   cliKey: {
     name: 'KEYLEDGER_KEY',

@@ -29,6 +29,7 @@ interface Address {
 }
 
 const SCHEME = /^(redis|rediss)(?:\+(sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^/?]+)(?:\/([^?]*))?(?:\?(.*))?$/;
+const SLOTS_REFRESH_MS = 2000;
 const DEFAULT_PORTS = { single: 6379, cluster: 6379, sentinel: 26379 };
 
 /**
@@ -91,6 +92,9 @@ function createClient(address: Address, options: ConnectOptions, waiting?: Waiti
       maxRedirections: 6,
       clusterRetryStrategy: backoffMs,
       slotsRefreshTimeout: 2000,
+      // ioredis gives up a node that it loses, and hears of its return from MOVED alone: not in a pipeline, where each
+      // slot has another. Without this a node that was started anew would stay lost to this process.
+      slotsRefreshInterval: SLOTS_REFRESH_MS,
       ...(address.tls && { dnsLookup: (host, done) => done(null, host) }),
     };
     return new Cluster(hosts, cluster);

@@ -29,4 +29,5 @@ export { ReadModel, type ReadModelOptions } from './read-model.js';
 export type { Projected } from './records.js';
 export type { ProjectionStatus, RebuildStatus } from './status.js';
 export { ReadModelUnavailable, type UnavailableReason } from './unavailable.js';
+export { UsageStore, type CountedUses } from './usage-store.js';
 export type { ReadModelView } from './view.js';

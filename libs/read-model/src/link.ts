@@ -1,5 +1,6 @@
 import { Cluster, Redis } from 'ioredis';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import type { RedisClient } from './connect.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
@@ -40,6 +41,7 @@ type Joint = number[];
 const KEYS_PER_COMMAND = 64;
 const COMMANDS_PER_PIPELINE = 1000;
 const ASK_AGAIN_MS = 500;
+const OPEN_WITHIN_MS = 2000;
 
 interface Server {
   runId: string | undefined;
@@ -76,6 +78,13 @@ export class RedisLink {
     }
     client.on('+node', (node: Redis) => this.watch(node, 'at once'));
     for (const node of client.nodes('all')) this.watch(node, 'at once');
+  }
+
+  /** Resolves once there is a connection, and after an error or two seconds all the same. */
+  async opened(signal: AbortSignal): Promise<void> {
+    if (this.client.status === 'ready') return;
+    const enough = AbortSignal.any([signal, AbortSignal.timeout(OPEN_WITHIN_MS)]);
+    await once(this.client, 'ready', { signal: enough }).catch(() => undefined);
   }
 
   /** The run of the server that answers for a key with this hash tag, or `undefined` while it is not known. */

@@ -118,6 +118,7 @@ export class Projector {
 
   /** Works until the signal aborts. Never fails: what goes wrong is said, and tried again with a growing pause. */
   async run(signal: AbortSignal): Promise<void> {
+    await this.link.opened(signal);
     await Promise.all([
       this.repeat('the projection', signal, 0, () => this.follow(signal)),
       this.repeat('the heartbeat', signal, BEAT_MS, () => this.beat()),
@@ -222,7 +223,7 @@ export class Projector {
     const force = !coveredBy(runs, meta.vouched);
     // A worker that starts while another's word still holds carries it on; else it first shows that all is there.
     const proveUntil = force || !parseHeartbeat(text, leftMs) ? await this.store.head() : undefined;
-    if (force) this.log.warn({ from: String(position) }, 'Redis is another one than before; what it lost is replayed');
+    if (force) this.log.info({ from: String(position) }, 'Redis was started anew; what it may have lost is replayed');
     return { runs, position, proveUntil, force, end: new AbortController() };
   }
 

@@ -3,6 +3,7 @@ import { judge, type KeyState } from '@keyledger/domain';
 import type { Clock, CredentialCheck, KeyDigests, PresentedFrom, Principal } from '@keyledger/platform';
 import { ReadModelUnavailable } from '@keyledger/read-model';
 import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
+import type { UsageMeter } from './usage-meter.js';
 
 /** How long the verify route may go on with what it read about its caller. */
 const KEPT_MS = 1000;
@@ -29,6 +30,7 @@ export class Credentials implements CredentialCheck {
     private readonly records: KeyRecords,
     private readonly digests: KeyDigests,
     private readonly clock: Clock,
+    private readonly meter?: Pick<UsageMeter, 'used'>,
     private readonly loadKey?: (keyId: string) => Promise<KeyState | undefined>,
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
@@ -75,8 +77,11 @@ export class Credentials implements CredentialCheck {
   }
 
   private judged({ key: { state }, hashes }: FoundKey, from: PresentedFrom): Principal | undefined {
-    const { code } = judge(state, hashes, { ...from, keyspaceId: SYSTEM_KEYSPACE }, this.clock());
-    return code === 'VALID' ? { keyId: state.keyId, scopes: state.scopes, owner: state.owner } : undefined;
+    const now = this.clock();
+    const { code, secret } = judge(state, hashes, { ...from, keyspaceId: SYSTEM_KEYSPACE }, now);
+    if (code !== 'VALID' || !secret) return undefined;
+    this.meter?.used(state.keyId, secret.secretId, now);
+    return { keyId: state.keyId, scopes: state.scopes, owner: state.owner };
   }
 }
 

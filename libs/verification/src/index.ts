@@ -6,4 +6,5 @@
 export * from './credentials.js';
 export * from './find-key.js';
 export * from './routes.js';
+export * from './usage-meter.js';
 export * from './verification.js';

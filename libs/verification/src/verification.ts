@@ -8,6 +8,7 @@ import {
 import { judge, secretEndsAt, type KeyState, type Verdict } from '@keyledger/domain';
 import { reaches, type Clock, type KeyDigests, type Metrics, type Reach } from '@keyledger/platform';
 import { findKey, type KeyRecords } from './find-key.js';
+import type { UsageMeter } from './usage-meter.js';
 
 const NOT_FOUND: VerifyResponse = Object.freeze({ valid: false, code: 'NOT_FOUND' });
 
@@ -21,6 +22,7 @@ export class Verification {
     private readonly digests: KeyDigests,
     private readonly clock: Clock,
     metrics: Metrics,
+    private readonly meter?: Pick<UsageMeter, 'used'>,
   ) {
     this.count = metrics.tally('keyledger_verifications_total', 'Verdicts given', 'code', VERDICT_CODES);
     this.took = metrics.stopwatch('keyledger_verification_duration_seconds', 'From a presented key to its verdict');
@@ -46,7 +48,9 @@ export class Verification {
     if (!found) return NOT_FOUND;
     const { state, revision } = found.key;
     if (!visible(state, request, reach)) return NOT_FOUND;
-    const verdict = judge(state, found.hashes, request, this.clock());
+    const now = this.clock();
+    const verdict = judge(state, found.hashes, request, now);
+    if (verdict.code === 'VALID' && verdict.secret) this.meter?.used(state.keyId, verdict.secret.secretId, now);
     return verdict.secret ? answerOf(state, revision, verdict) : NOT_FOUND;
   }
 }
