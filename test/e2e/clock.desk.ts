@@ -1,4 +1,4 @@
-import { CHANNEL_TYPES, streams, type ChannelTarget } from '@keyledger/contracts';
+import { sealedPlaces, streams, type ChannelTarget } from '@keyledger/contracts';
 import { channelDecider, type ChannelCommand, type ChannelState } from '@keyledger/domain';
 import { Decisions, EventStore } from '@keyledger/event-store';
 import { Sealing } from '@keyledger/platform';
@@ -42,12 +42,12 @@ export class Ledger {
     const channelId = randomUUID().replaceAll('-', '').slice(0, 22);
     const now = new Date().toISOString();
     const secretId = randomBytes(6).toString('hex');
-    const sealed = new Sealing([SEALING]).seal(`channel ${channelId} secret ${secretId}`, SIGNING_SECRET);
+    const sealed = new Sealing([SEALING]).seal(sealedPlaces.channelSecret(channelId, secretId), SIGNING_SECRET);
     const command: ChannelCommand = {
       type: 'RegisterChannel',
       channelId,
       name: 'receiver',
-      channelType: CHANNEL_TYPES[3],
+      channelType: 'receiver',
       audience: { ownerId },
       target,
       secret: { secretId, sealed, createdAt: now },

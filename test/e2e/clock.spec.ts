@@ -93,8 +93,9 @@ describe('rotation by policy', () => {
     await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'webhook', url: receiver.url });
     const issued = await desk.issue(keyspaceId, owned(ownerId));
 
-    // Whoever holds the key: changes over within moments of a delivery, and uses what he has all the time.
+    // Whoever holds the key uses the new secret from its delivery on, and the old one for as long as its grace lasts.
     const held = [issued.key as string];
+    const graces = new Map<string, string>();
     const refused: string[] = [];
     const verifier = http(system.verifier.baseUrl, system.adminKey);
     let uses = 0;
@@ -108,9 +109,13 @@ describe('rotation by policy', () => {
           );
           if (opened.key !== held.at(-1)) held.push(opened.key);
         }
-        const { body } = await verifier.post('/v1/verify', { key: held.at(-1) });
-        uses += 1;
-        if (body.code !== 'VALID') refused.push(`${body.code} after ${held.length - 1} deliveries`);
+        for (const key of held.slice(-2)) {
+          const { body } = await verifier.post('/v1/verify', { key });
+          uses += 1;
+          const isOver = Date.now() >= Date.parse(graces.get(key) ?? '9999-12-31');
+          if (body.code !== 'VALID' && !isOver) refused.push(`${body.code} after ${held.length - 1} deliveries`);
+          if (body.graceEndsAt !== undefined) graces.set(key, body.graceEndsAt);
+        }
         return held.length > 3;
       },
       { timeoutMs: 60_000 },
@@ -147,5 +152,51 @@ describe('rotation by policy', () => {
     expect(receiver.received.length).toBe(1);
     const { deliveryId } = (receiver.received[0] as (typeof receiver.received)[0]).body.data;
     expect(await desk.events(`delivery-${deliveryId}`)).toEqual(['SecretDeliveryPrepared', 'SecretDeliveryFailed']);
+  });
+});
+
+describe('picking a new secret up', () => {
+  const keysOf = ReceiverKeys.make();
+
+  /** A key that was rotated by policy, and the delivery that waits for its owner. */
+  async function waiting() {
+    const keyspaceId = await desk.keyspace({ rotation: { every: 'PT6S', grace: 'PT5S', mode: 'automatic' } });
+    const ownerId = `pick-${keyspaceId}`;
+    const keys = await keysOf;
+    await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'pickup' });
+    const issued = await desk.issue(keyspaceId, owned(ownerId));
+    await eventually('it is rotated', async () => (await ledger.types(issued.keyId)).includes('KeyRotated'));
+    const list = await desk.admin.get(`/v1/deliveries?keyId=${issued.keyId}`);
+    return { keyspaceId, issued, keys, delivery: list.body.items[0] };
+  }
+
+  it('gives it to whoever holds the old one, once, even when many ask at the same time', async () => {
+    const { issued, keys, delivery } = await waiting();
+    expect(delivery).toMatchObject({ state: 'open', via: 'pickup', previousSecretId: issued.secretId });
+    expect(JSON.stringify(delivery)).not.toContain('jwe');
+    const path = `/v1/deliveries/${delivery.deliveryId}`;
+    expect((await desk.as(issued.key).request('HEAD', path)).status).toBe(405);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => desk.as(issued.key).get(path)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 410, 410, 410, 410, 410, 410, 410]);
+    const taken = answers.find(({ status }) => status === 200);
+    expect(taken?.headers.get('cache-control')).toBe('no-store');
+    const opened = await keys.open(taken?.body.jwe);
+    expect(opened).toMatchObject({ keyId: issued.keyId, secretId: delivery.secretId });
+    expect(await desk.verdict(opened.key)).toBe('VALID');
+    expect(await desk.events(`delivery-${delivery.deliveryId}`)).toEqual(['SecretDeliveryPrepared', 'SecretDelivered']);
+  });
+
+  it('is for management keys that may rotate there, and for nobody else', async () => {
+    const { keyspaceId, delivery } = await waiting();
+    const other = await desk.keyspace();
+    const stranger = await desk.issue(other);
+    const path = `/v1/deliveries/${delivery.deliveryId}`;
+    expect((await desk.as('kl_live_nobody').get(path)).status).toBe(401);
+    expect((await desk.as(stranger.key).get(path)).status).toBe(404);
+    expect((await desk.as(await desk.credential('keys:read')).get(path)).status).toBe(403);
+    expect((await desk.as(await desk.credential(`keys:rotate@${other}`)).get(path)).status).toBe(404);
+    expect((await desk.admin.get('/v1/deliveries/nothing')).status).toBe(404);
+    expect((await desk.admin.get('/v1/deliveries')).body.errors).toMatchObject([{ field: 'keyId' }]);
+    expect((await desk.as(await desk.credential(`keys:rotate@${keyspaceId}`)).get(path)).status).toBe(200);
   });
 });

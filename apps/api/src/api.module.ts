@@ -5,6 +5,9 @@ import { Decisions, EventStore } from '@keyledger/event-store';
 import { AuthGuard, KeyDigests, READINESS } from '@keyledger/platform';
 import { ReadModel } from '@keyledger/read-model';
 import type { Parts } from './parts.js';
+import { DeliveriesController } from './deliveries/deliveries.controller.js';
+import { DeliveryReaders } from './deliveries/delivery-readers.js';
+import { PickUpDeliveryHandler } from './deliveries/pick-up-delivery.handler.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
 import { IssueKeyHandler } from './keys/issue-key.handler.js';
@@ -30,6 +33,7 @@ const HANDLERS = [
   ChangeKeyHandler,
   RevokeKeyHandler,
   RevokeKeysHandler,
+  PickUpDeliveryHandler,
 ];
 
 /** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
@@ -39,7 +43,7 @@ export class ApiModule {
     return {
       module: ApiModule,
       imports: [CqrsModule.forRoot()],
-      controllers: [SelfController, KeysController, KeyspacesController, SystemController],
+      controllers: [SelfController, KeysController, KeyspacesController, SystemController, DeliveriesController],
       providers: [
         ...HANDLERS,
         { provide: EventStore, useValue: parts.eventStore },
@@ -50,6 +54,10 @@ export class ApiModule {
         { provide: Visibility, useValue: parts.visibility },
         { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
+        {
+          provide: DeliveryReaders,
+          useValue: new DeliveryReaders(parts.credentials, parts.verification, parts.decisions, parts.failed),
+        },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
         { provide: READINESS, useValue: parts.readiness },

@@ -29,6 +29,8 @@ export interface Call {
   timeoutMs?: number | undefined;
   /** A POST that changes nothing (verify): may be repeated as it is. */
   readOnly?: boolean;
+  /** A GET that takes away what it gives: sent once. */
+  once?: boolean;
 }
 
 /**
@@ -46,7 +48,8 @@ export class HttpClient {
   }
 
   async call<T>(call: Call): Promise<T> {
-    const attempts = call.method === 'GET' || call.readOnly || call.idempotencyKey ? ATTEMPTS : 1;
+    const isHarmless = call.method === 'GET' || call.readOnly || call.idempotencyKey;
+    const attempts = isHarmless && !call.once ? ATTEMPTS : 1;
     const request = this.requestOf(call);
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.attempt(call, request);

@@ -1,6 +1,8 @@
 import { Command, CommanderError } from 'commander';
+import { deliveriesCommand } from './commands/deliveries.js';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
+import { receiversCommand } from './commands/receivers.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -54,6 +56,8 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
   for (const command of [
     keyspacesCommand(runWith),
     keysCommand(runWith),
+    deliveriesCommand(runWith),
+    receiversCommand(runWith),
     verifyCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),

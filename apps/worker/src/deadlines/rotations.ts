@@ -2,6 +2,7 @@ import {
   durationSeconds,
   plusSeconds,
   streams,
+  type DeliveredSecret,
   type DeliveryEvent,
   type Instant,
   type KeyEvent,
@@ -19,7 +20,7 @@ import {
   type KeyState,
 } from '@keyledger/domain';
 import type { Decisions } from '@keyledger/event-store';
-import { idFrom, randomBytes, type KeyDigests, type Logger } from '@keyledger/platform';
+import { deliveryIdOf, randomBytes, type KeyDigests, type Logger } from '@keyledger/platform';
 import type { KnownChannel, Projected } from '@keyledger/read-model';
 import { CompactEncrypt, importJWK } from 'jose';
 import { clockContext } from '../clock-context.js';
@@ -32,17 +33,6 @@ const MARGIN_PART = 0.2;
 const LONGEST_MARGIN_SECONDS = 3600;
 /** Where the old secret ends at once there is no grace to measure a delivery by. */
 const WITHOUT_GRACE_SECONDS = 3600;
-
-/** What the receiver finds when it has decrypted a delivery. */
-export interface DeliveredSecret {
-  deliveryId: string;
-  keyId: string;
-  keyspaceId: string;
-  environment: string;
-  secretId: string;
-  previousSecretId: string;
-  key: string;
-}
 
 /**
  * Rotates keys by policy. The new secret exists in this process's memory only until it is encrypted to its receiver. It
@@ -98,7 +88,7 @@ export class Rotations {
   ): Promise<DeliveryState> {
     const previousSecretId = key.secrets[0]?.secretId ?? '';
     for (let nth = 0; nth < MOST_TRIES; nth++) {
-      const deliveryId = idFrom(`delivery ${key.keyId} ${previousSecretId} ${nth}`);
+      const deliveryId = deliveryIdOf(key.keyId, previousSecretId, nth);
       const { state } = await this.parts.decisions.load(deliveryDecider, streams.delivery(deliveryId));
       if (state && state.status !== 'failed' && state.expiresAt > now) return state;
       if (state?.status === 'open') await this.abandon(state, 'its time ran out before the key was rotated', now);

@@ -1,9 +1,9 @@
 import type { Instant } from '@keyledger/contracts';
-import { signingSecrets, type DeliveryState } from '@keyledger/domain';
+import type { DeliveryState } from '@keyledger/domain';
 import { SealingUnavailable, type Sealing } from '@keyledger/platform';
 import type { ChannelDirectory } from '@keyledger/read-model';
-import { Webhook } from 'standardwebhooks';
 import { OutboundError, type Outbound } from '../outbound.js';
+import { signedHeaders } from '../signing.js';
 
 /** How one try to hand a secret over ended; `refused` is for good. */
 export type Attempt = { retryAfterSeconds?: number } & (
@@ -31,16 +31,7 @@ export class SecretWebhook {
     const data = { deliveryId, keyId, keyspaceId, ownerId, secretId, mask, previousSecretId, expiresAt, jwe };
     const body = JSON.stringify({ type: 'secret.ready', timestamp: now, data });
     try {
-      const signatures = signingSecrets(channel, now).map((one) => {
-        const opened = this.sealing.open(`channel ${channelId} secret ${one.secretId}`, one.sealed);
-        return new Webhook(opened).sign(deliveryId, new Date(now), body);
-      });
-      const headers = {
-        'content-type': 'application/json',
-        'webhook-id': deliveryId,
-        'webhook-timestamp': String(Math.floor(Date.parse(now) / 1000)),
-        'webhook-signature': signatures.join(' '),
-      };
+      const headers = signedHeaders(this.sealing, channel, { id: deliveryId, body, at: new Date(now) });
       return judge(await this.outbound.post({ url, headers, body }));
     } catch (error) {
       if (!(error instanceof OutboundError) && !(error instanceof SealingUnavailable)) throw error;

@@ -11,3 +11,4 @@ export * from './keys.dto.js';
 export * from './key-views.dto.js';
 export * from './bulk.dto.js';
 export * from './system.dto.js';
+export * from './deliveries.dto.js';
