@@ -1,11 +1,12 @@
-/** `npm run bench [-- verify|projection|start …]`: all benchmarks, or those that are named. */
+/** `npm run bench [-- verify|projection|jobs|start …]`: all benchmarks, or those that are named. */
+import { benchJobs } from './jobs.bench.mjs';
 import { benchProjection } from './projection.bench.mjs';
 import { stopAll } from './processes.mjs';
 import { machine } from './report.mjs';
 import { benchStart } from './start.bench.mjs';
 import { benchVerify } from './verify.bench.mjs';
 
-const BENCHES = { verify: benchVerify, projection: benchProjection, start: benchStart };
+const BENCHES = { verify: benchVerify, projection: benchProjection, jobs: benchJobs, start: benchStart };
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in BENCHES));

@@ -71,7 +71,7 @@ export class Queues {
   /** Takes no new jobs for now, or takes them again; those at hand go on. */
   hold(how: 'hold' | 'go on'): void {
     for (const worker of this.workers) {
-      if (how === 'go on') worker.resume();
+      if (how === 'go on') void worker.resume();
       else void worker.pause(true).catch(() => undefined);
     }
   }

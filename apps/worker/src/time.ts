@@ -20,7 +20,7 @@ import { ReactorLoop } from './reactor.js';
 const DEADLINES_AT_ONCE = 60;
 const DELIVERIES_AT_ONCE = 20;
 const LOCK_MS = 10_000;
-const SWEEP_EVERY_MS = 5000;
+const SWEEP_EVERY_MS = 2500;
 const LOOK_AT_INDEX_MS = 2000;
 const LATENESS_BUCKETS_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
 

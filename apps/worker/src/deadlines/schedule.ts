@@ -11,9 +11,12 @@ export interface Appointment {
 
 /** What comes within this time is a job; everything later is only in the index. */
 const HORIZON_MS = 30_000;
-const SWEPT_AT_ONCE = 2000;
+/** What is overdue for longer is left to the sweep, so that a week's worth of it comes bit by bit. */
+const OVERDUE_MS = 5000;
+const SWEPT_AT_ONCE = 10_000;
 /** A queue that is this long already gets no more for now: what is in it is done first. */
-const LONGEST_QUEUE = 10_000;
+const LONGEST_QUEUE = 5000;
+const ADDED_AT_ONCE = 1000;
 
 /** The sweep puts a lost or failed job in again, so that a job that is over must leave nothing that stands in its way. */
 const OPTIONS: JobsOptions = {
@@ -28,7 +31,7 @@ const OPTIONS: JobsOptions = {
  * from id and instant, so that the same appointment is in the queue once.
  */
 export class Schedule {
-  private readonly queue: Queue<Appointment>;
+  private readonly queue: Queue;
 
   constructor(
     readonly index: DeadlineIndex,
@@ -42,10 +45,11 @@ export class Schedule {
   async put(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
     if (entries.length === 0) return;
     await this.index.put(entries);
-    const until = Date.parse(now) + HORIZON_MS;
+    const nowMs = Date.parse(now);
+    const isNear = (at: number): boolean => at <= nowMs + HORIZON_MS && at >= nowMs - OVERDUE_MS;
     await this.add(
-      entries.flatMap(({ id, at }) => (at !== undefined && at <= until ? [{ id, at }] : [])),
-      Date.parse(now),
+      entries.flatMap(({ id, at }) => (at !== undefined && isNear(at) ? [{ id, at }] : [])),
+      nowMs,
     );
   }
 
@@ -54,7 +58,9 @@ export class Schedule {
     const nowMs = Date.parse(now);
     if ((await this.queue.getWaitingCount()) > LONGEST_QUEUE) return 0;
     const due = await this.index.due(nowMs + HORIZON_MS, SWEPT_AT_ONCE);
-    await this.add(due, nowMs);
+    for (let from = 0; from < due.length; from += ADDED_AT_ONCE) {
+      await this.add(due.slice(from, from + ADDED_AT_ONCE), nowMs);
+    }
     return due.length;
   }
 
