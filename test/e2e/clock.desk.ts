@@ -1,12 +1,19 @@
 import { sealedPlaces, streams, type ChannelTarget } from '@keyledger/contracts';
-import { channelDecider, type ChannelCommand, type ChannelState } from '@keyledger/domain';
+import {
+  channelDecider,
+  keyDecider,
+  type ChannelCommand,
+  type ChannelState,
+  type KeyCommand,
+  type KeyState,
+} from '@keyledger/domain';
 import { Decisions, EventStore } from '@keyledger/event-store';
 import { Sealing } from '@keyledger/platform';
 import { compactDecrypt, exportJWK, generateKeyPair, type CryptoKey, type JWK } from 'jose';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ChannelEvent, RecordedEvent } from '@keyledger/contracts';
+import type { ChannelEvent, KeyEvent, LeakResponse, RecordedEvent } from '@keyledger/contracts';
 
 const SEALING = { id: 'test', key: Buffer.alloc(32, 7) };
 /** Settings under which a system takes receivers on loopback. */
@@ -36,6 +43,21 @@ export class Ledger {
 
   async types(keyId: string): Promise<string[]> {
     return (await this.key(keyId)).map(({ event }) => event.type);
+  }
+
+  /** A leak report about a secret, with what is done about it. */
+  async leak(keyId: string, secretId: string, response: LeakResponse): Promise<void> {
+    const now = new Date().toISOString();
+    const leakId = randomUUID();
+    const command: KeyCommand = { type: 'ReportLeak', leakId, secretId, source: 'report', response, now };
+    const context = { commandId: leakId, now, actor: { type: 'system', id: 'test' }, reason: 'test' } as const;
+    const outcome = await this.decisions.run<KeyCommand, KeyState | undefined, KeyEvent>(
+      keyDecider,
+      streams.key(keyId),
+      command,
+      { ...context, requestId: leakId },
+    );
+    if (!outcome.accepted) throw new Error(JSON.stringify(outcome.refusal));
   }
 
   async receiver(ownerId: string, target: ChannelTarget): Promise<string> {

@@ -106,10 +106,9 @@ export class Time {
       concurrency: DEADLINES_AT_ONCE,
       lockMs: LOCK_MS,
     });
-    // Longer than a receiver may take to answer.
     queues.process('deliveries', (job: Job<DeliveryAppointment>) => deliveries.work(job, delaying(job)), {
       concurrency: DELIVERIES_AT_ONCE,
-      lockMs: 3 * LOCK_MS,
+      lockMs: LOCK_MS,
     });
   }
 

@@ -70,8 +70,17 @@ export class Schedule {
       appointments.map(({ id, at }) => ({
         name: 'look',
         data: { id, at },
-        opts: { ...OPTIONS, jobId: `${id}-${at}`, delay: Math.max(0, at - nowMs) },
+        opts: { ...OPTIONS, jobId: jobIdOf(id, at, nowMs), delay: Math.max(0, at - nowMs) },
       })),
     );
   }
+}
+
+/**
+ * The same for the same appointment; of one that is long overdue another each minute, so that the remains of a job that
+ * was lost by halves do not stand in its way for ever. Twice is as good as once.
+ */
+function jobIdOf(id: string, at: number, nowMs: number): string {
+  const minutes = Math.floor((nowMs - at) / 60_000);
+  return minutes < 1 ? `${id}-${at}` : `${id}-${at}-${minutes}`;
 }
