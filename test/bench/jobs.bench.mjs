@@ -7,7 +7,7 @@ import { stop } from './processes.mjs';
 import { quantile, report } from './report.mjs';
 import { inParallel, KEY_REQUEST, startApp, startEventStore, startRedis, until } from './system.mjs';
 
-const AT_ONCE = 1000;
+const AT_ONCE = Number(process.env['BENCH_AT_ONCE'] ?? 1000);
 const MISSED = Number(process.env['BENCH_DEADLINES'] ?? 100_000);
 const BARE_JOBS = 20_000;
 /** As many as the worker has. */
@@ -41,7 +41,7 @@ async function lateness(ledger, worker) {
 }
 
 async function bytes(ledger, worker, url) {
-  const far = 20_000;
+  const far = Math.min(20_000, MISSED);
   const day = 86_400_000;
   const before = await indexed(url);
   await ledger.issue(far, (index) => Date.now() + 40 * day + index * 1000);
