@@ -75,7 +75,7 @@ return n`;
 it('two workers, and queues that are emptied under them, do everything once', async () => {
   const keyIds = await endingIn(5);
   const { stdout } = await redisCli('EVAL', EMPTY_QUEUE, '0', '{kl:q:deadlines}*');
-  expect(Number(stdout)).toBeGreaterThan(KEYS);
+  expect(Number(stdout)).toBeGreaterThan(0);
   await eachEndedOnce(keyIds);
 });
 

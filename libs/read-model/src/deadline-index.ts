@@ -115,7 +115,7 @@ export class DeadlineIndex {
 function tagOf(id: string): string {
   let sum = 0;
   for (let i = 0; i < id.length; i++) sum = (sum * 31 + id.charCodeAt(i)) >>> 0;
-  return DEADLINE_TAGS[(sum ^ (sum >>> 7)) % DEADLINE_TAGS.length] as string;
+  return DEADLINE_TAGS[((sum ^ (sum >>> 7)) >>> 0) % DEADLINE_TAGS.length] as string;
 }
 
 function pairsOf(reply: readonly string[]): Due[] {

@@ -129,14 +129,14 @@ return 1`,
 
 /**
  * On a set of deadlines: when a member is looked at next. Args: member, score ('' takes it out), version. The fraction
- * of a score is the version of the state that it follows from, modulo 1024; a score of a newer one stays.
+ * of a score is the version of the state that it follows from, modulo 1024; a score of a newer one stays, by at most 64.
  */
 export const putDeadline = script(
   3,
   `
 local key, member, score, version = ...
 local held = redis.call('ZSCORE', key, member)
-if held and (version - (tonumber(held) % 1) * 1024) % 1024 >= 512 then return 0 end
+if held and (version - (tonumber(held) % 1) * 1024) % 1024 >= 960 then return 0 end
 if score == '' then redis.call('ZREM', key, member) else redis.call('ZADD', key, score, member) end
 return 1`,
 );
