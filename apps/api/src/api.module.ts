@@ -2,6 +2,13 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Decisions, EventStore } from '@keyledger/event-store';
+import { TrailReader } from '@keyledger/audit';
+import { AccessLog } from './audit/access-log.js';
+import { Differences } from './audit/differences.js';
+import { AuditEventsController } from './audit/events.controller.js';
+import { TrailNews } from './audit/news.js';
+import { AuditPastController } from './audit/past.controller.js';
+import { Past } from './audit/past.js';
 import { Incidents } from '@keyledger/leaks';
 import { AuthGuard, KeyDigests, READINESS, Sealing } from '@keyledger/platform';
 import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
@@ -68,6 +75,8 @@ export class ApiModule {
         SelfController,
         KeysController,
         KeyspacesController,
+        AuditEventsController,
+        AuditPastController,
         ChannelsController,
         NotificationsController,
         LeaksController,
@@ -88,6 +97,7 @@ export class ApiModule {
         { provide: LeakLog, useValue: parts.leakLog },
         { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel, parts.usage) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
+        ...auditProviders(parts),
         { provide: Sealing, useValue: parts.sealing },
         { provide: ChannelDirectory, useValue: parts.channels },
         { provide: NotificationIndex, useValue: parts.notifications },
@@ -105,4 +115,16 @@ export class ApiModule {
       ],
     };
   }
+}
+
+function auditProviders({ eventStore, history }: Parts) {
+  const trail = new TrailReader(eventStore, history);
+  const past = new Past(eventStore, history, trail);
+  return [
+    { provide: TrailReader, useValue: trail },
+    { provide: Past, useValue: past },
+    { provide: Differences, useValue: new Differences(eventStore, history, past) },
+    { provide: AccessLog, useValue: new AccessLog(eventStore) },
+    { provide: TrailNews, useValue: new TrailNews(eventStore) },
+  ];
 }

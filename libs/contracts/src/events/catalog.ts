@@ -1,4 +1,5 @@
 import type { Instant } from '../time.js';
+import type { AuditAccessEvent } from './audit.events.js';
 import type { ChannelEvent, NotificationEvent } from './channel.events.js';
 import type { DeliveryEvent } from './delivery.events.js';
 import type { KeyEvent } from './key.events.js';
@@ -9,7 +10,14 @@ import type { UsageEvent } from './usage.events.js';
 
 /** Every event that we append. */
 export type LedgerEvent =
-  KeyEvent | KeyspaceEvent | LeakEvent | ChannelEvent | NotificationEvent | DeliveryEvent | UsageEvent;
+  | KeyEvent
+  | KeyspaceEvent
+  | LeakEvent
+  | ChannelEvent
+  | NotificationEvent
+  | DeliveryEvent
+  | UsageEvent
+  | AuditAccessEvent;
 export type EventType = LedgerEvent['type'];
 
 /** An event as the store gives it back: data in its newest shape, and where and when it was recorded. */
@@ -32,7 +40,8 @@ type DataOf<T extends EventType> = Extract<LedgerEvent, { type: T }>['data'];
 type RequiredMember<D> = { [K in keyof D]-?: object extends Pick<D, K> ? never : K }[keyof D];
 
 /** The kinds of streams that there are. */
-export type StreamCategory = 'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage';
+export type StreamCategory =
+  'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage' | 'audit-access';
 
 /** What is written down about one event type. */
 export interface CatalogEntry<T extends EventType = EventType> {
@@ -169,6 +178,8 @@ export const EVENT_CATALOG: { readonly [T in EventType]: CatalogEntry<T> } = {
   SecretDelivered: first('delivery', 'deliveryId', 'keyId', 'via', 'attempts', 'deliveredAt'),
   SecretDeliveryFailed: first('delivery', 'deliveryId', 'keyId', 'attempts', 'problem', 'failedAt'),
   KeyUsageRecorded: first('usage', 'keyId', 'secrets', 'recordedAt'),
+  AuditTrailRead: first('audit-access', 'route', 'filter', 'range', 'format', 'readAt'),
+  AuditTrailExported: first('audit-access', 'route', 'filter', 'range', 'format', 'exportedAt'),
 };
 
 export function isEventType(type: string): type is EventType {

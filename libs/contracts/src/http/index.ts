@@ -14,4 +14,5 @@ export * from './leaks.dto.js';
 export * from './channels.dto.js';
 export * from './notifications.dto.js';
 export * from './system.dto.js';
+export * from './audit.dto.js';
 export * from './deliveries.dto.js';
