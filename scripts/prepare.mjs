@@ -56,15 +56,19 @@ export function run(command, args, { env, timeoutMs } = {}) {
       cwd: ROOT,
       stdio: ['ignore', 'inherit', 'inherit'],
       env: { ...process.env, ...env },
-      ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
     });
+    // Not spawn's own time limit: after a program that is not there its timer would keep this process waiting.
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => child.kill(), timeoutMs);
     let interrupted = false;
     const pass = (signal) => {
       interrupted = true;
       child.kill(signal);
     };
     process.on('SIGINT', pass).on('SIGTERM', pass);
-    const settle = () => process.off('SIGINT', pass).off('SIGTERM', pass);
+    const settle = () => {
+      clearTimeout(timer);
+      process.off('SIGINT', pass).off('SIGTERM', pass);
+    };
     child.once('error', (error) => {
       settle();
       reject(error.code === 'ENOENT' ? new Refusal(`${command} is not installed or not on PATH`) : error);
