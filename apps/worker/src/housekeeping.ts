@@ -20,6 +20,8 @@ export class Housekeeping {
     private readonly queues: Queues,
     private readonly chores: Readonly<Record<string, Chore>>,
     private readonly logger: Logger,
+    /** Whether the clock of this process is right: one that runs ahead would put the next round off for everybody. */
+    private readonly isClockRight: () => boolean,
   ) {}
 
   start(): void {
@@ -36,12 +38,14 @@ export class Housekeeping {
   }
 
   private async lookAfter(): Promise<void> {
+    if (!this.isClockRight()) return;
     const queue = this.queues.queue('housekeeping');
     try {
       for (const [name, { everyMs }] of Object.entries(this.chores)) {
         const known = await queue.getJobScheduler(name);
-        const overdue = known?.next !== undefined && known.next < Date.now() - 10 * everyMs - 60_000;
-        if (known && known.every === everyMs && !overdue) continue;
+        if (known && known.every === everyMs && isSound(known.next, everyMs)) continue;
+        // Else BullMQ would keep the instant of the next round that it has.
+        if (known) await queue.removeJobScheduler(name);
         const opts = { attempts: 1, removeOnComplete: true, removeOnFail: 100 };
         await queue.upsertJobScheduler(name, { every: everyMs }, { name, opts });
       }
@@ -49,4 +53,14 @@ export class Housekeeping {
       this.logger.warn({ err: error }, 'the regular jobs cannot be looked after');
     }
   }
+}
+
+const MOST_AHEAD_MS = 5000;
+const MOST_OVERDUE_MS = 60_000;
+
+/** The next round is neither long overdue, its job lost, nor further away than one that a right clock would set. */
+function isSound(next: number | undefined, everyMs: number): boolean {
+  if (next === undefined) return true;
+  const inMs = next - Date.now();
+  return inMs <= everyMs + MOST_AHEAD_MS && inMs >= -10 * everyMs - MOST_OVERDUE_MS;
 }

@@ -76,7 +76,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const stores = { store, redis, readModel, queues };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
-  const housekeeping = new Housekeeping(queues, time.chores, logger);
+  const housekeeping = new Housekeeping(queues, time.chores, logger, () => time.clock.problem() === undefined);
   measureProjector(projector, metrics);
   measureQueues(queues, metrics);
 
