@@ -2,9 +2,9 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Decisions, EventStore } from '@keyledger/event-store';
-import { AuthGuard, KeyDigests, READINESS } from '@keyledger/platform';
-import { IncidentIndex, ReadModel } from '@keyledger/read-model';
 import { Incidents } from '@keyledger/leaks';
+import { AuthGuard, KeyDigests, PersonalData, READINESS } from '@keyledger/platform';
+import { IncidentIndex, ReadModel } from '@keyledger/read-model';
 import type { Parts } from './parts.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
@@ -22,6 +22,10 @@ import { LeakLog } from './leaks/leak-log.js';
 import { ReportLeakHandler, ResolveLeakHandler } from './leaks/leak.handlers.js';
 import { LeaksController } from './leaks/leaks.controller.js';
 import { Visibility } from './outcome.js';
+import { EraseSubjectHandler } from './privacy/erase-subject.handler.js';
+import { Erasures } from './privacy/erasures.js';
+import { PrivacyController } from './privacy/privacy.controller.js';
+import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { SystemController } from './system/system.controller.js';
@@ -37,6 +41,7 @@ const HANDLERS = [
   RevokeKeysHandler,
   ReportLeakHandler,
   ResolveLeakHandler,
+  EraseSubjectHandler,
 ];
 
 /** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
@@ -46,7 +51,14 @@ export class ApiModule {
     return {
       module: ApiModule,
       imports: [CqrsModule.forRoot()],
-      controllers: [SelfController, KeysController, KeyspacesController, LeaksController, SystemController],
+      controllers: [
+        SelfController,
+        KeysController,
+        KeyspacesController,
+        LeaksController,
+        PrivacyController,
+        SystemController,
+      ],
       providers: [
         ...HANDLERS,
         { provide: EventStore, useValue: parts.eventStore },
@@ -61,6 +73,9 @@ export class ApiModule {
         { provide: LeakLog, useValue: parts.leakLog },
         { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
+        { provide: PersonalData, useValue: parts.personal },
+        { provide: Subjects, useValue: parts.subjects },
+        { provide: Erasures, useValue: parts.erasures },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
         { provide: READINESS, useValue: parts.readiness },

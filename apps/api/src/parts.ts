@@ -6,7 +6,10 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
+  PersonalData,
+  Sealing,
   SETTINGS,
+  SubjectKeys,
   systemClock,
   tellParent,
   type Config,
@@ -19,7 +22,10 @@ import { Allowance } from './leaks/allowance.js';
 import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
 import { LeakLog } from './leaks/leak-log.js';
+import { join, resolve } from 'node:path';
 import { Visibility } from './outcome.js';
+import { Erasures } from './privacy/erasures.js';
+import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { FirstStart } from './system/first-start.js';
@@ -27,6 +33,7 @@ import { FirstStart } from './system/first-start.js';
 const { eventStoreUrl, redisUrl, host, apiPort, adminKey, peppers, trustedProxies, logLevel, maxStalenessSeconds } =
   SETTINGS;
 const { githubKeysUrl } = SETTINGS;
+const { dataDir, sealingKeys, personalData, subjectKeysDir } = SETTINGS;
 export const API_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -38,6 +45,10 @@ export const API_SETTINGS = {
   logLevel,
   maxStalenessSeconds,
   githubKeysUrl,
+  dataDir,
+  sealingKeys,
+  personalData,
+  subjectKeysDir,
 };
 export type ApiConfig = Config<typeof API_SETTINGS>;
 
@@ -50,7 +61,10 @@ export type Parts = ReturnType<typeof assemble>;
 export function assemble(config: ApiConfig, logger: Logger) {
   const metrics = new Metrics('api');
   const eventStore = new EventStore({ url: config.eventStoreUrl });
-  const decisions = new Decisions(eventStore);
+  const folder = config.subjectKeysDir ?? join(config.dataDir, 'subjects');
+  const subjectKeys = new SubjectKeys(resolve(folder), new Sealing(config.sealingKeys));
+  const personal = new PersonalData(config.personalData, subjectKeys, logger);
+  const decisions = new Decisions(eventStore, (context) => personal.context(context));
   const redis = connectRedis(config.redisUrl);
   const { maxStalenessSeconds } = config;
   const readModel = new ReadModel(redis, { maxStalenessSeconds });
@@ -68,6 +82,11 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const leakLog = new LeakLog(logger, metrics);
   const foundIntake = new FoundIntake(incidents, digests, new Allowance(FOUND_A_MINUTE), leakLog);
   const githubKeys = new GithubKeys(config.githubKeysUrl, logger);
+  const subjects = new Subjects(subjectKeys, decisions, readModel);
+  const erasures = new Erasures(subjectKeys, eventStore, logger);
+  if (config.personalData === 'encrypted' && !personal.encrypts) {
+    logger.warn('there is no sealing key, so no personal data is kept: set KEYLEDGER_SEALING_KEYS (docs/privacy.md)');
+  }
   const embedded = new EmbeddedStore(config.eventStoreUrl);
   const firstStart = new FirstStart({
     decisions,
@@ -105,6 +124,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
     foundIntake,
     githubKeys,
     embedded,
+    personal,
+    subjects,
+    erasures,
     firstStart,
     readiness,
   };

@@ -12,6 +12,7 @@ export const streams = {
   notification: (notificationId: string) => `notification-${notificationId}`,
   delivery: (deliveryId: string) => `delivery-${deliveryId}`,
   usage: (keyId: string) => `usage-${keyId}`,
+  subject: (subjectId: string) => `subject-${subjectId}`,
 } as const;
 
 /** Prefixes of the streams that the read model is made of. */

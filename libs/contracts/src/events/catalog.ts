@@ -5,11 +5,12 @@ import type { KeyEvent } from './key.events.js';
 import type { KeyspaceEvent } from './keyspace.events.js';
 import type { LeakEvent } from './leak.events.js';
 import type { EventMetadata } from './metadata.js';
+import type { SubjectEvent } from './subject.events.js';
 import type { UsageEvent } from './usage.events.js';
 
 /** Every event that we append. */
 export type LedgerEvent =
-  KeyEvent | KeyspaceEvent | LeakEvent | ChannelEvent | NotificationEvent | DeliveryEvent | UsageEvent;
+  KeyEvent | KeyspaceEvent | LeakEvent | ChannelEvent | NotificationEvent | DeliveryEvent | UsageEvent | SubjectEvent;
 export type EventType = LedgerEvent['type'];
 
 /** An event as the store gives it back: data in its newest shape, and where and when it was recorded. */
@@ -32,7 +33,8 @@ type DataOf<T extends EventType> = Extract<LedgerEvent, { type: T }>['data'];
 type RequiredMember<D> = { [K in keyof D]-?: object extends Pick<D, K> ? never : K }[keyof D];
 
 /** The kinds of streams that there are. */
-export type StreamCategory = 'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage';
+export type StreamCategory =
+  'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage' | 'subject';
 
 /** What is written down about one event type. */
 export interface CatalogEntry<T extends EventType = EventType> {
@@ -169,6 +171,7 @@ export const EVENT_CATALOG: { readonly [T in EventType]: CatalogEntry<T> } = {
   SecretDelivered: first('delivery', 'deliveryId', 'keyId', 'via', 'attempts', 'deliveredAt'),
   SecretDeliveryFailed: first('delivery', 'deliveryId', 'keyId', 'attempts', 'problem', 'failedAt'),
   KeyUsageRecorded: first('usage', 'keyId', 'secrets', 'recordedAt'),
+  SubjectErased: first('subject', 'subjectId', 'kind', 'generation', 'fields', 'reason', 'erasedAt'),
 };
 
 export function isEventType(type: string): type is EventType {

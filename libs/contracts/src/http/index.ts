@@ -11,4 +11,5 @@ export * from './keys.dto.js';
 export * from './key-views.dto.js';
 export * from './bulk.dto.js';
 export * from './leaks.dto.js';
+export * from './privacy.dto.js';
 export * from './system.dto.js';
