@@ -26,6 +26,8 @@ const COMMANDS = [
   'keys revoke',
   'keys revoke-many',
   'verify',
+  'privacy show',
+  'privacy erase',
   'system status',
   'system rebuild',
   'system backup',

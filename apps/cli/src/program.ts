@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
 import { leaksCommand } from './commands/leaks.js';
+import { privacyCommand } from './commands/privacy.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -57,6 +58,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     keysCommand(runWith),
     verifyCommand(runWith),
     leaksCommand(runWith),
+    privacyCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {
