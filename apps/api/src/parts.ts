@@ -6,10 +6,8 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
-  PersonalData,
-  Sealing,
+  openPersonalData,
   SETTINGS,
-  SubjectKeys,
   systemClock,
   tellParent,
   type Config,
@@ -22,7 +20,6 @@ import { Allowance } from './leaks/allowance.js';
 import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
 import { LeakLog } from './leaks/leak-log.js';
-import { join, resolve } from 'node:path';
 import { Visibility } from './outcome.js';
 import { Erasures } from './privacy/erasures.js';
 import { Subjects } from './privacy/subjects.js';
@@ -61,9 +58,7 @@ export type Parts = ReturnType<typeof assemble>;
 export function assemble(config: ApiConfig, logger: Logger) {
   const metrics = new Metrics('api');
   const eventStore = new EventStore({ url: config.eventStoreUrl });
-  const folder = config.subjectKeysDir ?? join(config.dataDir, 'subjects');
-  const subjectKeys = new SubjectKeys(resolve(folder), new Sealing(config.sealingKeys));
-  const personal = new PersonalData(config.personalData, subjectKeys, logger);
+  const { keys: subjectKeys, personal } = openPersonalData(config, logger);
   const decisions = new Decisions(eventStore, (context) => personal.context(context));
   const redis = connectRedis(config.redisUrl);
   const { maxStalenessSeconds } = config;
@@ -84,9 +79,6 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const githubKeys = new GithubKeys(config.githubKeysUrl, logger);
   const subjects = new Subjects(subjectKeys, decisions, readModel);
   const erasures = new Erasures(subjectKeys, eventStore, logger);
-  if (config.personalData === 'encrypted' && !personal.encrypts) {
-    logger.warn('there is no sealing key, so no personal data is kept: set KEYLEDGER_SEALING_KEYS (docs/privacy.md)');
-  }
   const embedded = new EmbeddedStore(config.eventStoreUrl);
   const firstStart = new FirstStart({
     decisions,

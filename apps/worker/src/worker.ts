@@ -1,11 +1,20 @@
 import { EventStore } from '@keyledger/event-store';
-import { bootstrapHttp, Metrics, SETTINGS, type Config, type Logger, type Readiness } from '@keyledger/platform';
+import {
+  bootstrapHttp,
+  Metrics,
+  openPersonalData,
+  SETTINGS,
+  type Config,
+  type Logger,
+  type Readiness,
+} from '@keyledger/platform';
 import { Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
 import { leakWork } from './leaks.js';
 import { ReactorLoop } from './reactor.js';
 import { WorkerModule } from './worker.module.js';
 
 const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
+const { dataDir, sealingKeys, personalData, subjectKeysDir } = SETTINGS;
 export const WORKER_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -14,6 +23,10 @@ export const WORKER_SETTINGS = {
   trustedProxies,
   logLevel,
   maxStalenessSeconds,
+  dataDir,
+  sealingKeys,
+  personalData,
+  subjectKeysDir,
 };
 
 /**
@@ -39,7 +52,8 @@ export async function startWorker(
   const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   await readModel.start();
   const checkpoints = new Checkpoints(redis);
-  const leaks = leakWork({ store, redis, readModel, checkpoints, logger });
+  const { personal } = openPersonalData(config, logger);
+  const leaks = leakWork({ store, redis, readModel, checkpoints, personal, logger });
   const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
   const leakFinisher = new ReactorLoop(leaks.finisher, store, checkpoints, logger);
   const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {

@@ -11,6 +11,8 @@ export const PERSONAL_FIELDS = [
   'actor.onBehalfOf',
   'clientAddress',
   'userAgent',
+  'presentedFrom.address',
+  'presentedFrom.userAgent',
 ] as const;
 export type PersonalField = (typeof PERSONAL_FIELDS)[number];
 
@@ -19,7 +21,7 @@ export const FIELDS_OF_SUBJECT: Readonly<Record<SubjectKind, readonly PersonalFi
   owner: ['contact.name', 'contact.email'],
   person: ['actor.onBehalfOf', 'clientAddress', 'userAgent'],
   credential: ['clientAddress', 'userAgent'],
-  address: ['clientAddress', 'userAgent'],
+  address: ['clientAddress', 'userAgent', 'presentedFrom.address', 'presentedFrom.userAgent'],
 };
 
 /**

@@ -106,6 +106,25 @@ describe('personal data on its way in and out', () => {
   });
 });
 
+describe('the place from where a decoy was presented', () => {
+  const from = { address: '198.51.100.9', userAgent: 'curl/8', service: 'gateway' };
+
+  it('is encrypted for the address, and two from one address can be told by what no address can be guessed from', async () => {
+    const { personal, keys } = made();
+    const [one, other] = [await personal.presentedFrom(from), await personal.presentedFrom(from)];
+    expect(one.sameAs).toBe(await keys.idOf('address', '198.51.100.9'));
+    expect(other.sameAs).toBe(one.sameAs);
+    expect(other.from.address).not.toBe(one.from.address);
+    expect(one.from.service).toBe('gateway');
+    expect(await personal.revealDeep(one.from)).toEqual(from);
+  });
+
+  it('is left out where it cannot be kept, and kept as it came where that was chosen', async () => {
+    expect(await made('omitted').personal.presentedFrom(from)).toEqual({ from: { service: 'gateway' } });
+    expect(await made('plain').personal.presentedFrom(from)).toEqual({ from, sameAs: from.address });
+  });
+});
+
 describe('a token', () => {
   it('that was changed, or moved to another subject or field, is not read', async () => {
     const { personal } = made();

@@ -11,10 +11,12 @@ import {
   type SubjectKind,
 } from '@keyledger/contracts';
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { join, resolve } from 'node:path';
 import { LogAllowance } from './log-allowance.js';
 import type { Logger } from './logger.js';
 import { invalidField, RefusalError, unavailable } from './problem.js';
-import type { SubjectKeys } from './subject-keys.js';
+import { Sealing, type SealingKey } from './sealing.js';
+import { SubjectKeys } from './subject-keys.js';
 
 /**
  * What is kept of personal data: `encrypted` under the key of its subject (nothing where there is no sealing key),
@@ -35,6 +37,11 @@ interface Token {
   generation: number;
   field: PersonalField;
   bytes: Buffer;
+}
+
+interface Presented {
+  address?: string;
+  userAgent?: string;
 }
 
 type Key = Buffer | 'destroyed' | undefined;
@@ -83,8 +90,7 @@ export class PersonalData {
         ...(userAgent !== undefined && { userAgent: seal('userAgent', userAgent) }),
       };
     } catch (error) {
-      const line = this.allowance.take();
-      if (line) this.logger.error({ err: error, ...line }, 'personal data is left out: it cannot be kept encrypted');
+      this.leftOut(error);
       return withheld;
     }
   }
@@ -125,6 +131,29 @@ export class PersonalData {
     return { ...bare, contact: sealed };
   }
 
+  /**
+   * From where a decoy was presented, as it may be recorded, and what stands for the address where two of them are
+   * compared: not the address, of which a hash can be guessed. As with a context, what cannot be encrypted is left out.
+   */
+  async presentedFrom<T extends Presented>({ address, userAgent, ...rest }: T): Promise<{ from: T; sameAs?: string }> {
+    if (address === undefined) return { from: rest as T };
+    const whole = { ...rest, address, ...(userAgent !== undefined && { userAgent }) } as T;
+    if (this.mode === 'plain') return { from: whole, sameAs: address };
+    if (!this.encrypts) return { from: rest as T };
+    try {
+      const seal = await this.sealer('address', address);
+      const sealed = {
+        ...rest,
+        address: seal('presentedFrom.address', address),
+        ...(userAgent !== undefined && { userAgent: seal('presentedFrom.userAgent', userAgent) }),
+      } as T;
+      return { from: sealed, sameAs: await this.keys.idOf('address', address) };
+    } catch (error) {
+      this.leftOut(error);
+      return { from: rest as T };
+    }
+  }
+
   /** One stored text as it may be shown; what is no token comes back as it is. */
   async reveal(text: string): Promise<string> {
     const token = parseToken(text);
@@ -151,6 +180,11 @@ export class PersonalData {
     return replaced(value, '', (text) => shown.get(text) ?? text) as T;
   }
 
+  private leftOut(error: unknown): void {
+    const line = this.allowance.take();
+    if (line) this.logger.error({ err: error, ...line }, 'personal data is left out: it cannot be kept encrypted');
+  }
+
   private async sealer(kind: SubjectKind, name: string): Promise<(field: PersonalField, text: string) => string> {
     const { subjectId, generation, key } = await this.keys.forNew(kind, name);
     return (field, text) => {
@@ -171,6 +205,24 @@ export class PersonalData {
       return undefined;
     }
   }
+}
+
+/** As the settings of a process say. */
+export function openPersonalData(config: PersonalDataConfig, logger: Logger) {
+  const folder = config.subjectKeysDir ?? join(config.dataDir, 'subjects');
+  const keys = new SubjectKeys(resolve(folder), new Sealing(config.sealingKeys));
+  const personal = new PersonalData(config.personalData, keys, logger);
+  if (config.personalData === 'encrypted' && !personal.encrypts) {
+    logger.warn('there is no sealing key, so no personal data is kept: set KEYLEDGER_SEALING_KEYS (docs/privacy.md)');
+  }
+  return { keys, personal };
+}
+
+interface PersonalDataConfig {
+  personalData: PersonalDataMode;
+  sealingKeys: readonly SealingKey[];
+  dataDir: string;
+  subjectKeysDir?: string | undefined;
 }
 
 function subjectOf({ actor, clientAddress = '' }: CommandContext): [SubjectKind, string] {
