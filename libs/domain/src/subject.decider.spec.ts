@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
 import type { SubjectEvent } from '@keyledger/contracts';
-import { fold } from './decider.js';
 import { subjectDecider, type EraseSubject } from './subject.decider.js';
 
 const subjectId = '3vQ8Z6V7K3M5N9P2R4T6W8';
@@ -24,7 +23,8 @@ const erased = (generation: number): SubjectEvent => ({
     erasedAt: now,
   },
 });
-const given = (...events: SubjectEvent[]) => fold(subjectDecider.evolve, subjectDecider.initialState, events);
+const given = (...events: SubjectEvent[]) =>
+  events.reduce((state, event) => subjectDecider.evolve(state, event), subjectDecider.initialState);
 
 describe('erasing a subject', () => {
   it('records the generation, the fields that go with it, and why', () => {

@@ -103,7 +103,7 @@ export class PersonalData {
   async owner(owner: Owner, before?: Owner): Promise<Owner> {
     const { contact, ...bare } = owner;
     if (!contact || Object.values(contact).every((value) => value === undefined)) return bare;
-    for (const [name, value] of Object.entries(contact)) {
+    for (const [name, value] of Object.entries(contact) as [string, string | undefined][]) {
       if (value !== undefined && (MARKS.includes(value) || value.startsWith(PERSONAL_TOKEN_PREFIX))) {
         throw invalidField(
           `owner.contact.${name}`,
