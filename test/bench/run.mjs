@@ -1,12 +1,19 @@
-/** `npm run bench [-- verify|projection|start|leaks …]`: all benchmarks, or those that are named. */
+/** `npm run bench [-- verify|projection|start|leaks|scan …]`: all benchmarks, or those that are named. */
 import { benchLeaks } from './leaks.bench.mjs';
 import { benchProjection } from './projection.bench.mjs';
 import { stopAll } from './processes.mjs';
 import { machine } from './report.mjs';
+import { benchScan } from './scan.bench.mjs';
 import { benchStart } from './start.bench.mjs';
 import { benchVerify } from './verify.bench.mjs';
 
-const BENCHES = { verify: benchVerify, projection: benchProjection, start: benchStart, leaks: benchLeaks };
+const BENCHES = {
+  verify: benchVerify,
+  projection: benchProjection,
+  start: benchStart,
+  leaks: benchLeaks,
+  scan: benchScan,
+};
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in BENCHES));

@@ -29,6 +29,13 @@ export class Desk {
     return events.map(({ event }) => event.type);
   }
 
+  /** How often a key was used, as far as it is on record. */
+  async recordedUses(keyId: string): Promise<number> {
+    const { events } = await this.store.load(`usage-${keyId}`);
+    const counts = events.map(({ event }) => (event.type === 'KeyUsageRecorded' ? event.data.secrets : []));
+    return Math.max(0, ...counts.flat().map(({ count }) => count));
+  }
+
   dispose(): Promise<void> {
     return this.store.dispose();
   }

@@ -3,9 +3,18 @@ import { APP_GUARD } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Decisions, EventStore } from '@keyledger/event-store';
 import { Incidents } from '@keyledger/leaks';
-import { AuthGuard, KeyDigests, PersonalData, READINESS } from '@keyledger/platform';
-import { IncidentIndex, ReadModel } from '@keyledger/read-model';
+import { AuthGuard, KeyDigests, PersonalData, READINESS, Sealing } from '@keyledger/platform';
+import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
 import type { Parts } from './parts.js';
+import {
+  ChangeChannelHandler,
+  ChannelDecisions,
+  RegisterChannelHandler,
+  RotateChannelSecretHandler,
+} from './channels/channel.handlers.js';
+import { ChannelsController } from './channels/channels.controller.js';
+import { ReplayNotificationHandler, TestChannelHandler } from './channels/notification.handlers.js';
+import { NotificationsController } from './channels/notifications.controller.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
 import { IssueKeyHandler } from './keys/issue-key.handler.js';
@@ -42,6 +51,11 @@ const HANDLERS = [
   ReportLeakHandler,
   ResolveLeakHandler,
   EraseSubjectHandler,
+  RegisterChannelHandler,
+  ChangeChannelHandler,
+  RotateChannelSecretHandler,
+  TestChannelHandler,
+  ReplayNotificationHandler,
 ];
 
 /** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
@@ -55,6 +69,8 @@ export class ApiModule {
         SelfController,
         KeysController,
         KeyspacesController,
+        ChannelsController,
+        NotificationsController,
         LeaksController,
         PrivacyController,
         SystemController,
@@ -71,11 +87,18 @@ export class ApiModule {
         { provide: IncidentIndex, useValue: parts.incidentIndex },
         { provide: FoundIntake, useValue: parts.foundIntake },
         { provide: LeakLog, useValue: parts.leakLog },
-        { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel) },
+        { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel, parts.usage) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
         { provide: PersonalData, useValue: parts.personal },
         { provide: Subjects, useValue: parts.subjects },
         { provide: Erasures, useValue: parts.erasures },
+        { provide: Sealing, useValue: parts.sealing },
+        { provide: ChannelDirectory, useValue: parts.channels },
+        { provide: NotificationIndex, useValue: parts.notifications },
+        {
+          provide: ChannelDecisions,
+          useValue: new ChannelDecisions(parts.decisions, parts.receipts, parts.sealing, parts.channels),
+        },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
         { provide: READINESS, useValue: parts.readiness },

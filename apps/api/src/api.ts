@@ -12,9 +12,12 @@ import { VERSION } from './version.js';
 /** Runs the management API. Resolves, once it listens, to what stops it; the first start goes on behind it. */
 export async function startApi(config: ApiConfig, logger: Logger): Promise<() => Promise<void>> {
   const parts = assemble(config, logger);
-  const { readModel, eventStore, redis, firstStart, erasures, verification, credentials, failed, metrics } = parts;
   const { incidents, digests, githubKeys, leakLog, decoySightings } = parts;
+  const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics, meter } = parts;
+  const end = new AbortController();
+  const following = Promise.all([parts.channels.run(end.signal), parts.erasures.run(end.signal)]);
   await readModel.start();
+  meter.start();
   const http = await bootstrapHttp(ApiModule.of(parts), {
     name: 'api',
     host: config.host,
@@ -35,14 +38,13 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   logger.debug({ routes: routesOf(http.app) }, 'routes');
   // What it throws after two minutes of trying is for nobody to handle: it ends the process.
   void firstStart.run();
-  const end = new AbortController();
-  const following = erasures.run(end.signal);
   return async () => {
     firstStart.stop();
-    end.abort();
-    await following;
     await http.close();
     await decoySightings.close();
+    await meter.stop();
+    end.abort();
+    await following;
     readModel.stop();
     await eventStore.dispose();
     redis.disconnect();

@@ -1,6 +1,6 @@
 import { EventStoreRefused, EventStoreUnavailable, RevisionConflict } from '@keyledger/event-store';
 import { refusal } from '@keyledger/contracts';
-import { invalidField, RefusalError, unavailable } from '@keyledger/platform';
+import { invalidField, RefusalError, SealingUnavailable, unavailable } from '@keyledger/platform';
 import { BadCursor, ReadModelUnavailable } from '@keyledger/read-model';
 
 /** What the failures of our stores mean to a caller. */
@@ -22,5 +22,6 @@ export function translateFailure(error: unknown): RefusalError | undefined {
   if (error instanceof RevisionConflict) {
     return new RefusalError(refusal('CONFLICT', 'Other changes of the same resource came first; ask again.'));
   }
+  if (error instanceof SealingUnavailable) return unavailable(`Nothing was changed: ${error.message}.`);
   return undefined;
 }

@@ -7,6 +7,7 @@ import {
   KeyDigests,
   Metrics,
   openPersonalData,
+  Sealing,
   SETTINGS,
   systemClock,
   tellParent,
@@ -14,8 +15,17 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { connectRedis, DecoySightings, IdempotencyStash, IncidentIndex, ReadModel } from '@keyledger/read-model';
-import { Credentials, Verification, type OnDecoy } from '@keyledger/verification';
+import {
+  ChannelDirectory,
+  connectRedis,
+  DecoySightings,
+  IdempotencyStash,
+  IncidentIndex,
+  NotificationIndex,
+  ReadModel,
+  UsageStore,
+} from '@keyledger/read-model';
+import { Credentials, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
 import { Allowance } from './leaks/allowance.js';
 import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
@@ -30,7 +40,7 @@ import { FirstStart } from './system/first-start.js';
 const { eventStoreUrl, redisUrl, host, apiPort, adminKey, peppers, trustedProxies, logLevel, maxStalenessSeconds } =
   SETTINGS;
 const { githubKeysUrl } = SETTINGS;
-const { dataDir, sealingKeys, personalData, subjectKeysDir } = SETTINGS;
+const { sealingKeys, dataDir, personalData, subjectKeysDir } = SETTINGS;
 export const API_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -65,10 +75,12 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const readModel = new ReadModel(redis, { maxStalenessSeconds });
   const digests = new KeyDigests(config.peppers);
   const decoySightings = new DecoySightings(redis);
-  const onDecoy: OnDecoy = (sighting) => decoySightings.note(sighting);
-  const verification = new Verification(readModel, digests, systemClock, metrics, onDecoy);
+  const usage = new UsageStore(redis);
+  const meter = new UsageMeter(usage, metrics, logger);
+  const witnesses: Witnesses = { meter, onDecoy: (sighting) => decoySightings.note(sighting) };
+  const verification = new Verification(readModel, digests, systemClock, metrics, witnesses);
   const keyFromEvents = async (keyId: string) => (await decisions.load(keyDecider, streams.key(keyId))).state;
-  const credentials = new Credentials(readModel, digests, systemClock, keyFromEvents, undefined, onDecoy);
+  const credentials = new Credentials(readModel, digests, systemClock, { ...witnesses, loadKey: keyFromEvents });
   const failed = new FailedCredentials(logger, metrics);
   const visibility = new Visibility(readModel, logger);
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
@@ -79,6 +91,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const githubKeys = new GithubKeys(config.githubKeysUrl, logger);
   const subjects = new Subjects(subjectKeys, decisions, readModel);
   const erasures = new Erasures(subjectKeys, eventStore, logger);
+  const sealing = new Sealing(config.sealingKeys);
+  const channels = new ChannelDirectory(eventStore, logger);
+  const notifications = new NotificationIndex(redis);
   const embedded = new EmbeddedStore(config.eventStoreUrl);
   const firstStart = new FirstStart({
     decisions,
@@ -104,6 +119,8 @@ export function assemble(config: ApiConfig, logger: Logger) {
     redis,
     readModel,
     digests,
+    usage,
+    meter,
     verification,
     credentials,
     failed,
@@ -115,6 +132,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
     leakLog,
     foundIntake,
     githubKeys,
+    sealing,
+    channels,
+    notifications,
     embedded,
     personal,
     subjects,

@@ -11,6 +11,8 @@ export const EXIT = {
   unreachable: 3,
   /** `verify` only: the key is not valid for what was asked. */
   notValid: 4,
+  /** `scan` only: keys were found. */
+  found: 5,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 

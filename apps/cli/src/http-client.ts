@@ -15,7 +15,7 @@ export interface ClientOptions {
 }
 
 export interface Call {
-  method: 'GET' | 'POST' | 'PATCH';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
   query?: Record<string, string | number | undefined>;
   body?: unknown;
@@ -92,7 +92,7 @@ export class HttpClient {
       const message = `${this.base.origin} ${whyNoAnswer(error, timeoutMs)}`;
       return { failure: new Unreachable(message, undefined, call.idempotencyKey), again: true };
     }
-    const body = call.as === 'text' && status < 300 ? text : parseJson(text);
+    const body = status === 204 ? null : call.as === 'text' && status < 300 ? text : parseJson(text);
     if (status >= 200 && status < 300 && body !== undefined) return { body };
     const problem = problemOf(status, body, url);
     if ([502, 503, 504].includes(status)) {

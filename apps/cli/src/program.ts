@@ -1,8 +1,11 @@
 import { Command, CommanderError } from 'commander';
+import { channelsCommand } from './commands/channels.js';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
 import { leaksCommand } from './commands/leaks.js';
 import { privacyCommand } from './commands/privacy.js';
+import { scanCommand } from './commands/scan.js';
+import { notificationsCommand } from './commands/notifications.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -59,6 +62,9 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     verifyCommand(runWith),
     leaksCommand(runWith),
     privacyCommand(runWith),
+    scanCommand(runWith),
+    channelsCommand(runWith),
+    notificationsCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {
@@ -110,6 +116,7 @@ Exit codes:
   ${EXIT.usage}  the command line is wrong; nothing was sent
   ${EXIT.unreachable}  the server cannot be reached, or cannot answer now (503)
   ${EXIT.notValid}  verify: the key is not valid for what was asked
+  ${EXIT.found}  scan: keys were found
 
 Examples:
   $ keyledger up

@@ -73,13 +73,14 @@ export class Session {
   }
 
   /**
-   * A change whose answer holds a new secret under `key`. The answer comes back without it; the secret goes to the file
+   * A change whose answer holds a new secret under `key`, or under the name given. The answer comes back without it; the secret goes to the file
    * or to standard output as the options say, and nowhere without them.
    */
-  async changeWithSecret<T extends { key?: string }>(
+  async changeWithSecret<T extends { [K in N]?: string }, N extends string = 'key'>(
     path: string,
     body: unknown,
     options: ChangeOptions & SecretOptions,
+    name: N = 'key' as N,
   ): Promise<T> {
     const { secretFile, showSecret } = options;
     if (secretFile === undefined && !showSecret) {
@@ -97,14 +98,14 @@ export class Session {
       await file?.discard();
       throw error;
     }
-    const { key, ...rest } = answer;
+    const { [name]: key, ...rest } = answer;
     if (key === undefined) {
       await file?.discard();
       this.note('The secret of this receipt was given out before and is not given again.');
     } else if (file) {
       await this.save(file, key, idempotencyKey);
     }
-    return (showSecret ? answer : rest) as T;
+    return (showSecret ? answer : rest) as unknown as T;
   }
 
   private async save(file: SecretFile, key: string, idempotencyKey: string): Promise<void> {

@@ -8,8 +8,8 @@ import {
   type Config,
   type Logger,
 } from '@keyledger/platform';
-import { connectRedis, DecoySightings, ReadModel } from '@keyledger/read-model';
-import { Credentials, registerVerifyRoutes, Verification, type OnDecoy } from '@keyledger/verification';
+import { connectRedis, DecoySightings, ReadModel, UsageStore } from '@keyledger/read-model';
+import { Credentials, registerVerifyRoutes, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
 import { VerifierModule } from './verifier.module.js';
 
 const { redisUrl, host, verifierPort, peppers, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
@@ -36,10 +36,11 @@ export async function startVerifier(
   const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   const digests = new KeyDigests(config.peppers);
   const decoySightings = new DecoySightings(redis);
-  const onDecoy: OnDecoy = (sighting) => decoySightings.note(sighting);
+  const meter = new UsageMeter(new UsageStore(redis), metrics, logger);
+  const witnesses: Witnesses = { meter, onDecoy: (sighting) => decoySightings.note(sighting) };
   const parts = {
-    verification: new Verification(readModel, digests, systemClock, metrics, onDecoy),
-    credentials: new Credentials(readModel, digests, systemClock, undefined, undefined, onDecoy),
+    verification: new Verification(readModel, digests, systemClock, metrics, witnesses),
+    credentials: new Credentials(readModel, digests, systemClock, witnesses),
     failed: new FailedCredentials(logger, metrics),
   };
   const readiness = {
@@ -49,6 +50,7 @@ export async function startVerifier(
     },
   };
   await readModel.start();
+  meter.start();
   const http = await bootstrapHttp(VerifierModule.of(readiness), {
     name: 'verifier',
     host: config.host,
@@ -61,6 +63,7 @@ export async function startVerifier(
   return async () => {
     await http.close();
     await decoySightings.close();
+    await meter.stop();
     readModel.stop();
     redis.disconnect();
   };

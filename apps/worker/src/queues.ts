@@ -27,6 +27,7 @@ export class Queues {
   private readonly workers: Worker[] = [];
   private readonly clients: RedisClient[] = [];
   private readonly shared: RedisClient;
+  private settled: (queue: QueueName, outcome: 'completed' | 'failed') => void = () => undefined;
 
   constructor(
     private readonly redisUrl: string,
@@ -48,6 +49,11 @@ export class Queues {
     return queue;
   }
 
+  /** Has somebody hear of every try of a job that this process ends. */
+  onSettled(listener: (queue: QueueName, outcome: 'completed' | 'failed') => void): void {
+    this.settled = listener;
+  }
+
   /** Works on a queue's jobs from now on. A throw has the job tried again, as its options say. */
   process<T>(name: QueueName, work: (job: Job<T>) => Promise<unknown>, options: ProcessOptions): Worker<T> {
     const { concurrency, lockMs = 30_000 } = options;
@@ -56,10 +62,13 @@ export class Queues {
       prefix: queuePrefix(name),
       concurrency,
       lockDuration: lockMs,
+      stalledInterval: lockMs,
       maxStalledCount: 10,
     });
     worker.on('error', (error) => this.logger.warn({ err: error, queue: name }, 'a queue cannot reach Redis'));
+    worker.on('completed', () => this.settled(name, 'completed'));
     worker.on('failed', (job, error) => {
+      this.settled(name, 'failed');
       const { id, attemptsMade } = job ?? {};
       this.logger.warn({ err: error, queue: name, jobId: id, attemptsMade }, 'a job failed');
     });

@@ -24,6 +24,12 @@ export type QueueName = (typeof QUEUES)[number];
 
 export const queuePrefix = (queue: QueueName): string => `{kl:q:${queue}}`;
 
+/** Places to which sealed texts of channels are bound. */
+export const sealedPlaces = {
+  channelSecret: (channelId: string, secretId: string) => `channel ${channelId} secret ${secretId}`,
+  channelUrl: (channelId: string) => `channel ${channelId} url`,
+} as const;
+
 /**
  * Prefixes of the streams whose events are leaves of the audit tree: all of ours. A leaf's index is its place among
  * them, so the list is part of the record. A prefix may be added in the release before the one that first writes under

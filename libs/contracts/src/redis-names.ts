@@ -60,6 +60,14 @@ export const redisNames = {
     return `kl:${generation}:i:{${redisTagOf(own)}}${own}`;
   },
 
+  /**
+   * Hash: how a key was used, counted by verifiers; of no generation. Two names follow from its hash tag: the
+   * keys of this slot whose use is not on record yet (`due`), and the mark that all that is on record is here (`whole`).
+   */
+  usage: (keyId: string) => `kl:u:{${redisTagOf(keyId)}}${keyId}`,
+  usageDue: (tag: string) => `kl:u:{${tag}}:due`,
+  usageWhole: (tag: string) => `kl:u:{${tag}}:whole`,
+
   /** How far a reactor of the worker has come in the log. */
   checkpoint: (reactor: string) => `kl:r:{${reactor}}`,
 
@@ -77,6 +85,18 @@ export const redisNames = {
 
   /** Stream: decoys that somebody presented and that no worker has told of yet. Capped. */
   decoySightings: 'kl:seen:{decoys}',
+  /** What is kept of notifications, all in one slot so that one script can write it. */
+  notifications: {
+    /** Present once every notification of the log is in the lists. */
+    complete: 'kl:n:{notifications}:complete',
+    /** `<revision> <member> <state> <channelId> <json>` */
+    item: (notificationId: string) => `kl:n:{notifications}:i:${notificationId}`,
+    /** A sorted set of `<ms since the epoch, 15 digits>-<notificationId>`, all or those of one channel. */
+    list: (state: string, channelId?: string) =>
+      `kl:n:{notifications}:${state}${channelId === undefined ? '' : `:${channelId}`}`,
+    /** How the tries of a pending one went so far. */
+    tries: (notificationId: string) => `kl:n:{notifications}:t:${notificationId}`,
+  },
 
   /** Hash: what is known of a request with an Idempotency-Key, by an id that does not tell it; beside it the sealed text. */
   receipt: (id: string) => `kl:i:{${id}}`,

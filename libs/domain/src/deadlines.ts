@@ -159,7 +159,11 @@ function mostUrgent<W extends { at: Instant }>(warnings: W[], isGiven: (warning:
 }
 
 /** The end of a grace: its deadline, or the moment at which the policy takes the old secret for given up. */
-function graceEnd(key: KeyState, { policy, usage }: Surroundings, now: Instant): Deadline | undefined {
+export function graceEnd(
+  key: KeyState,
+  { policy, usage }: Pick<Surroundings, 'policy' | 'usage'>,
+  now: Instant,
+): { at: Instant; due: (now: Instant) => KeyEvent[] } | undefined {
   const both = overlap(key);
   if (!both) return undefined;
   const { current, previous, endsAt } = both;

@@ -36,6 +36,7 @@ describe('redact', () => {
     ['a URL', `GET /x?key=${KEY}&y=1`, `GET /x?key=${MASK}&y=1`],
     ['JSON', JSON.stringify({ key: KEY }), JSON.stringify({ key: MASK })],
     ['JSON in JSON', JSON.stringify(JSON.stringify({ secret: 'foreign-secret-1' })), String.raw`"{\"secret\":\"…\"}"`],
+    ['a signing secret', 'made whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw now', 'made whsec_… now'],
     ['a header', `Authorization: Bearer ${KEY}`, `Authorization: Bearer ${MASK}`],
     ['a foreign key in a header', 'authorization: Bearer abc.def-123', 'authorization: Bearer …'],
     ['a foreign key in X-API-Key', 'X-API-Key: sk.1234567890', 'X-API-Key: …'],

@@ -1,3 +1,4 @@
+import { durationSeconds } from '@keyledger/contracts';
 import ipaddr from 'ipaddr.js';
 import { NotUsable, type Variable } from './config.js';
 import type { Pepper } from './digests.js';
@@ -79,6 +80,30 @@ export const SETTINGS = {
     'https://api.github.com/meta/public_keys/secret_scanning',
     'where the public keys are under which GitHub signs its leak reports',
     httpUrl,
+  allowedTargets: variable(
+    'KEYLEDGER_ALLOWED_TARGETS',
+    '',
+    'addresses or CIDR blocks, separated by commas, beyond the public ones to which webhooks and mail may go; `npm run up` on loopback allows loopback if unset',
+    proxies,
+  ),
+  smtpUrl: {
+    name: 'KEYLEDGER_SMTP_URL',
+    description: 'the mail server: `smtp://[user:password@]host:587`, `smtps://…:465`; unset: no e-mail channels',
+    optional: true,
+    secret: true,
+    parse: smtpUrl,
+  } as Variable<string | undefined>,
+  smtpFrom: variable(
+    'KEYLEDGER_SMTP_FROM',
+    'Keyledger <keyledger@localhost>',
+    'the sender of mails, `name <address>`',
+    sender,
+  ),
+  notificationRetries: variable(
+    'KEYLEDGER_NOTIFICATION_RETRIES',
+    'PT5S,PT5M,PT30M,PT2H,PT5H,PT10H,PT14H,PT20H,PT24H',
+    'the pauses before a message to a channel is tried again, ISO-8601, each lengthened by up to a fifth by chance',
+    durations,
   ),
   logLevel: variable('KEYLEDGER_LOG_LEVEL', 'info', `what is logged: ${LOG_LEVELS.join(', ')}`, logLevel),
   maxStalenessSeconds: variable(
@@ -86,6 +111,12 @@ export const SETTINGS = {
     '300',
     'how old the read model may be before verification answers 503',
     (text) => integer(text, 5, 86_400),
+  ),
+  usageIntervalSeconds: variable(
+    'KEYLEDGER_USAGE_INTERVAL_SECONDS',
+    '3600',
+    "how often a key's use is put on record at most; its first use is at once",
+    (text) => integer(text, 1, 86_400),
   ),
   cliUrl: variable('KEYLEDGER_URL', 'http://127.0.0.1:7400', 'the api that the command line talks to', word),
   cliKey: {
@@ -161,6 +192,27 @@ function proxies(text: string): string[] {
     }
   }
   return blocks;
+}
+
+function smtpUrl(text: string): string {
+  if (/^smtps?:\/\/(?:[^@/\s]+@)?[^@/?\s]+\/?(?:\?\S*)?$/.test(text) && URL.canParse(text)) return text;
+  throw new NotUsable(
+    'is no address of a mail server',
+    'smtp://host:587 or smtps://host:465, with user:password@ if it wants one',
+  );
+}
+
+function sender(text: string): string {
+  if (/^(?:[^<>@\r\n]{1,100} <[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/.test(text)) return text;
+  throw new NotUsable('is no sender', '"Name <address@host>" or "address@host"');
+}
+
+/** Milliseconds each; at least one. */
+function durations(text: string): number[] {
+  const seconds = list(text).map((entry) => durationSeconds(entry));
+  const right = seconds.every((one) => one !== undefined) && seconds.length > 0 && seconds.length <= 50;
+  if (right) return seconds.map((one) => one * 1000);
+  throw new NotUsable('has an entry that is no duration', '1 to 50 ISO-8601 durations, e.g. "PT5S,PT5M,PT1H"');
 }
 
 function peppers(text: string): Pepper[] {

@@ -5,6 +5,7 @@
  * same guarded steps, in any order and any number of times, on a single Redis, under Sentinel and on a Cluster. An
  * answer is the truth or a ReadModelUnavailable.
  */
+export { ChannelDirectory, concerns, type Concerned, type KnownChannel } from './channels.js';
 export { Checkpoints } from './checkpoints.js';
 export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
 export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
@@ -16,10 +17,19 @@ export { IncidentIndex, type IncidentQuery } from './incident-index.js';
 export type { Log } from './log.js';
 export type { RebuildReport } from './meta.js';
 export type { LedgerSource } from './project.js';
+export {
+  listedOf,
+  NotificationIndex,
+  type ListedNotification,
+  type NotificationQuery,
+  type NotificationStateName,
+  type NotificationTries,
+} from './notifications.js';
 export { PROJECTION_VERSION } from './projection.js';
 export { Projector, type ProjectorOptions, type ProjectorState } from './projector.js';
 export { ReadModel, type ReadModelOptions } from './read-model.js';
 export type { Projected } from './records.js';
 export type { ProjectionStatus, RebuildStatus } from './status.js';
 export { ReadModelUnavailable, type UnavailableReason } from './unavailable.js';
+export { UsageStore, type CountedUses } from './usage-store.js';
 export type { ReadModelView } from './view.js';

@@ -2,8 +2,9 @@ import { SYSTEM_KEYSPACE } from '@keyledger/contracts';
 import { judge, type JudgeRequest, type KeyState } from '@keyledger/domain';
 import type { Clock, CredentialCheck, KeyDigests, PresentedFrom, Principal } from '@keyledger/platform';
 import { ReadModelUnavailable } from '@keyledger/read-model';
-import { sightingOf, type OnDecoy } from './decoys.js';
+import { sightingOf } from './decoys.js';
 import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
+import type { Witnesses } from './witnesses.js';
 
 /** How long the verify route may go on with what it read about its caller. */
 const KEPT_MS = 1000;
@@ -26,21 +27,25 @@ interface Kept {
 export class Credentials implements CredentialCheck {
   private readonly kept = new Map<string, Kept>();
   private readonly keyIds = new Map<string, string>();
+  private readonly nowMs: () => number;
 
   constructor(
     private readonly records: KeyRecords,
     private readonly digests: KeyDigests,
     private readonly clock: Clock,
-    private readonly loadKey?: (keyId: string) => Promise<KeyState | undefined>,
-    private readonly nowMs: () => number = () => performance.now(),
-    private readonly onDecoy?: OnDecoy,
-  ) {}
+    private readonly around: Witnesses & {
+      loadKey?: (keyId: string) => Promise<KeyState | undefined>;
+      nowMs?: () => number;
+    } = {},
+  ) {
+    this.nowMs = around.nowMs ?? (() => performance.now());
+  }
 
   /** @throws ReadModelUnavailable, or what `loadKey` throws */
   async check(presented: string, from: PresentedFrom = {}): Promise<Principal | undefined> {
     const found = await this.look(presented);
     const principal = found && this.judged(found, from);
-    if (principal && this.loadKey)
+    if (principal && this.around.loadKey)
       remember(this.keyIds, this.digests.sha256(presented), principal.keyId, KEY_IDS_REMEMBERED);
     return principal;
   }
@@ -76,14 +81,14 @@ export class Credentials implements CredentialCheck {
       return await findKey(this.records, this.digests, presented);
     } catch (error) {
       const keyId = this.keyIds.get(this.digests.sha256(presented));
-      if (!(error instanceof ReadModelUnavailable) || keyId === undefined || !this.loadKey) throw error;
-      const state = await this.loadKey(keyId);
+      if (!(error instanceof ReadModelUnavailable) || keyId === undefined || !this.around.loadKey) throw error;
+      const state = await this.around.loadKey(keyId);
       return state && { key: { state, revision: -1 }, hashes: this.digests.candidates(presented) };
     }
   }
 
   private judged(found: FoundKey, from: PresentedFrom): Principal | undefined {
-    if (found.key.state.decoy) this.onDecoy?.(sightingOf(found, this.clock(), { clientIp: from.clientIp }));
+    if (found.key.state.decoy) this.around.onDecoy?.(sightingOf(found, this.clock(), { clientIp: from.clientIp }));
     if (!this.isGood(found, from)) return undefined;
     const { keyId, scopes, owner } = found.key.state;
     return { keyId, scopes, owner };
@@ -93,7 +98,11 @@ export class Credentials implements CredentialCheck {
     const asked: JudgeRequest = { keyspaceId: SYSTEM_KEYSPACE };
     if (clientIp !== undefined) asked.clientIp = clientIp;
     if (origin !== undefined) asked.origin = origin;
-    return judge(state, hashes, asked, this.clock()).code === 'VALID';
+    const now = this.clock();
+    const { code, secret } = judge(state, hashes, asked, now);
+    if (code !== 'VALID') return false;
+    if (secret) this.around.meter?.used(state.keyId, secret.secretId, now);
+    return true;
   }
 }
 

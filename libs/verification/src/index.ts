@@ -7,4 +7,6 @@ export * from './credentials.js';
 export * from './decoys.js';
 export * from './find-key.js';
 export * from './routes.js';
+export * from './usage-meter.js';
 export * from './verification.js';
+export * from './witnesses.js';

@@ -8,8 +8,9 @@ import {
 import { judge, type KeyState } from '@keyledger/domain';
 import { reaches, type Clock, type KeyDigests, type Metrics, type Reach } from '@keyledger/platform';
 import { responseOf, type Outcome } from './answer.js';
-import { sightingOf, type AskedFrom, type Asker, type OnDecoy } from './decoys.js';
+import { sightingOf, type AskedFrom, type Asker } from './decoys.js';
 import { findKey, type FoundKey, type KeyRecords } from './find-key.js';
+import type { Witnesses } from './witnesses.js';
 
 const NOT_FOUND: Outcome = Object.freeze({ code: 'NOT_FOUND' });
 
@@ -23,7 +24,7 @@ export class Verification {
     private readonly digests: KeyDigests,
     private readonly clock: Clock,
     metrics: Metrics,
-    private readonly onDecoy?: OnDecoy,
+    private readonly witnesses: Witnesses = {},
   ) {
     this.count = metrics.tally('keyledger_verifications_total', 'Verdicts given', 'code', VERDICT_CODES);
     this.took = metrics.stopwatch('keyledger_verification_duration_seconds', 'From a presented key to its verdict');
@@ -47,10 +48,8 @@ export class Verification {
     const found = await findKey(this.records, this.digests, request.key);
     const outcome = found ? this.judged(found, request, caller.reach) : NOT_FOUND;
     if (found?.key.state.decoy) {
-      this.onDecoy?.(sightingOf(found, this.clock(), { clientIp: request.clientIp, caller, from }));
+      this.witnesses.onDecoy?.(sightingOf(found, this.clock(), { clientIp: request.clientIp, caller, from }));
     }
-    // Every verification passes here with its verdict, its key and the secret that was presented: what is counted of
-    // them is counted here.
     this.took((performance.now() - startedAt) / 1000);
     this.count(outcome.code);
     return outcome;
@@ -58,7 +57,9 @@ export class Verification {
 
   private judged({ key, hashes }: FoundKey, request: VerifyRequest, reach: Reach): Outcome {
     if (!visible(key.state, request, reach)) return NOT_FOUND;
-    const { code, secret } = judge(key.state, hashes, request, this.clock());
+    const now = this.clock();
+    const { code, secret } = judge(key.state, hashes, request, now);
+    if (code === 'VALID' && secret) this.witnesses.meter?.used(key.state.keyId, secret.secretId, now);
     return secret ? { code, key, secret } : NOT_FOUND;
   }
 }

@@ -1,9 +1,9 @@
 import type { Instant } from '@keyledger/contracts';
-import type { IssuedKey, KeyView, RevokedKey, RotatedKey } from '@keyledger/contracts/http';
-import { stateAt, type KeyState } from '@keyledger/domain';
+import type { IssuedKey, KeyView, RevokedKey, RotatedKey, SecretView } from '@keyledger/contracts/http';
+import { stateAt, type KeyState, type KeyUsage, type UsableSecret } from '@keyledger/domain';
 
-/** A key as callers see it: its secrets by their masks, its state at `now`. */
-export function keyView(key: KeyState, revision: number, now: Instant): KeyView {
+/** A key as callers see it: its secrets by their masks, its state at `now`, and when they were used where that is known. */
+export function keyView(key: KeyState, revision: number, now: Instant, usage: KeyUsage = []): KeyView {
   const { notBefore, justification, externalId, suspension, revocation, decoy, rotation, leak } = key;
   return {
     keyId: key.keyId,
@@ -18,12 +18,7 @@ export function keyView(key: KeyState, revision: number, now: Instant): KeyView 
     state: stateAt(key, now),
     secrets: key.secrets
       .filter(({ graceEndsAt }) => graceEndsAt === undefined || now < graceEndsAt)
-      .map(({ secretId, mask, createdAt, graceEndsAt }) => ({
-        secretId,
-        mask,
-        createdAt,
-        ...(graceEndsAt !== undefined && { graceEndsAt }),
-      })),
+      .map((secret) => secretView(secret, usage)),
     createdAt: key.createdAt,
     ...(notBefore !== undefined && { notBefore }),
     expiresAt: key.expiresAt ?? null,
@@ -35,6 +30,17 @@ export function keyView(key: KeyState, revision: number, now: Instant): KeyView 
     ...(rotation !== undefined && { rotation: rotation === 'none' ? null : rotation }),
     ...(leak && { leak }),
     revision,
+  };
+}
+
+export function secretView({ secretId, mask, createdAt, graceEndsAt }: UsableSecret, usage: KeyUsage): SecretView {
+  const lastUsedAt = usage.find((use) => use.secretId === secretId)?.lastUsedAt;
+  return {
+    secretId,
+    mask,
+    createdAt,
+    ...(graceEndsAt !== undefined && { graceEndsAt }),
+    ...(lastUsedAt !== undefined && { lastUsedAt }),
   };
 }
 

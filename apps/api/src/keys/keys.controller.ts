@@ -16,6 +16,7 @@ import {
   RevokeResults,
   RotatedKey,
   RotateKeyRequest,
+  RotationView,
   StateChangeRequest,
 } from '@keyledger/contracts/http';
 import { CurrentCaller, PersonalData, systemClock, type Caller } from '@keyledger/platform';
@@ -29,6 +30,7 @@ import { ImportKeys } from './import-keys.handler.js';
 import { IssueKey } from './issue-key.handler.js';
 import { KeyCatalogue } from './key-catalogue.js';
 import { keyView } from './key.view.js';
+import { rotationView } from './rotation.view.js';
 import { RevokeKey, RevokeKeys } from './revoke-keys.handlers.js';
 import { RotateKey } from './rotate-key.handler.js';
 
@@ -80,7 +82,9 @@ export class KeysController {
     const { items, nextCursor } = await this.catalogue.list(caller, plain(query));
     const now = systemClock();
     return {
-      items: await this.personal.revealDeep(items.map(({ state, revision }) => keyView(state, revision, now))),
+      items: await this.personal.revealDeep(
+        items.map(({ state, revision, usage }) => keyView(state, revision, now, usage)),
+      ),
       ...(nextCursor !== undefined && { nextCursor }),
     };
   }
@@ -93,8 +97,15 @@ export class KeysController {
     @CurrentCaller() caller: Caller,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyView> {
-    const { state, revision } = await this.catalogue.show(caller, keyId);
-    return tagged(reply, await this.personal.revealDeep(keyView(state, revision, systemClock())));
+    const { state, revision, usage } = await this.catalogue.show(caller, keyId);
+    return tagged(reply, await this.personal.revealDeep(keyView(state, revision, systemClock(), usage)));
+  }
+
+  /** How far a key's rotation has come: the use of both secrets, when and why the old one ends, when the next is due. */
+  @Get(':keyId/rotation')
+  @Needs('keys:read', { refusals: [404] })
+  async rotation(@Param('keyId') keyId: string, @CurrentCaller() caller: Caller): Promise<RotationView> {
+    return rotationView(await this.catalogue.rotation(caller, keyId));
   }
 
   /** Change a key's name, metadata, owner or restrictions, or bring its expiry forward. */

@@ -1,4 +1,11 @@
-import type { IssuedKey, KeyView, RevokedKey, RotatedKey } from '@keyledger/contracts/http';
+import type {
+  IssuedKey,
+  KeyView,
+  RevokedKey,
+  RotatedKey,
+  RotationView,
+  SecretUseView,
+} from '@keyledger/contracts/http';
 import { fields, table, type Column, type Terminal } from '../print.js';
 
 const KEY_COLUMNS: Column<KeyView>[] = [
@@ -8,6 +15,7 @@ const KEY_COLUMNS: Column<KeyView>[] = [
   { head: 'OWNER', of: ({ owner }) => owner.id },
   { head: 'STATE', of: ({ state }) => state },
   { head: 'EXPIRES', of: ({ expiresAt }) => day(expiresAt) },
+  { head: 'LAST USED', of: ({ secrets }) => lastUse(secrets)?.slice(0, 10) },
 ];
 
 export function keyTable(keys: readonly KeyView[], terminal: Terminal): string {
@@ -35,6 +43,7 @@ export function keyText(key: KeyView): string {
       index === 0 ? 'secret' : 'old secret',
       secret.mask + (secret.graceEndsAt === undefined ? '' : ` until ${secret.graceEndsAt}`),
     ]),
+    ['last used', lastUse(key.secrets)],
     ['created', key.createdAt],
     ['not before', key.notBefore],
     ['expires', key.expiresAt ?? 'never'],
@@ -57,6 +66,28 @@ export function rotatedText(key: RotatedKey): string {
     ['revision', String(key.revision)],
   ]);
   return text + late(key.effective);
+}
+
+const WHAT_NEXT = {
+  'end-at-deadline': 'the old secret ends at its deadline',
+  'end-when-idle': 'the old secret ends, if it stays silent until then',
+  'look-again': 'another look: the new secret was not used yet',
+};
+
+export function rotationText({ keyId, current, previous, grace, nextRotation }: RotationView): string {
+  return fields([
+    ['key', keyId],
+    ['secret', current && useText(current)],
+    ['old secret', previous && useText(previous)],
+    ['grace ends', grace && `${grace.endsAt} (${grace.endGrace})`],
+    ['then', grace && `${grace.nextAt}: ${WHAT_NEXT[grace.next]}`],
+    ['next rotation', nextRotation && `${nextRotation.dueAt} (every ${nextRotation.every}, ${nextRotation.mode})`],
+  ]);
+}
+
+function useText({ mask, count, firstUsedAt, lastUsedAt }: SecretUseView): string {
+  if (count === 0 || lastUsedAt === undefined) return `${mask}, not used yet`;
+  return `${mask}, used ${count} times, first ${firstUsedAt ?? 'unknown'}, last ${lastUsedAt}`;
 }
 
 export function revokedText(key: RevokedKey): string {
@@ -86,6 +117,14 @@ function metadataText(metadata: Record<string, string>): string {
   return Object.entries(metadata)
     .map(([name, value]) => `${name}=${value}`)
     .join(', ');
+}
+
+function lastUse(secrets: KeyView['secrets']): string | undefined {
+  return secrets
+    .map(({ lastUsedAt }) => lastUsedAt)
+    .filter((instant) => instant !== undefined)
+    .sort()
+    .at(-1);
 }
 
 function day(instant: string | null): string {

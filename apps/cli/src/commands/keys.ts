@@ -4,9 +4,17 @@ import { EXIT, UsageError } from '../exit.js';
 import { changing, examples, list, owning, pairs, seconds, wholeNumber, yieldingSecret } from '../options.js';
 import type { RunWith } from '../run.js';
 import type { ChangeOptions, SecretOptions, Session } from '../session.js';
-import type { ChangedKey, IssuedKey, KeyList, KeyView, RevokedKey, RotatedKey } from '@keyledger/contracts/http';
+import type {
+  ChangedKey,
+  IssuedKey,
+  KeyList,
+  KeyView,
+  RevokedKey,
+  RotatedKey,
+  RotationView,
+} from '@keyledger/contracts/http';
 import { importKeys, revokeKeys, type RevokeManyOptions } from './bulk.js';
-import { issuedText, keyTable, keyText, revokedText, rotatedText } from './key-text.js';
+import { issuedText, keyTable, keyText, revokedText, rotatedText, rotationText } from './key-text.js';
 
 interface OwnerOptions {
   owner?: string;
@@ -137,6 +145,7 @@ interface ListOptions {
   environment?: string;
   state?: string;
   expiringBefore?: string;
+  unusedSince?: string;
   limit?: number;
   cursor?: string;
   all?: boolean;
@@ -155,6 +164,7 @@ function listAndShow(keys: Command, runWith: RunWith): void {
     .option('--environment <name>', 'of this environment')
     .addOption(new Option('--state <state>', 'in this state').choices(KEY_STATES))
     .option('--expiring-before <instant>', 'that expire before then')
+    .option('--unused-since <instant>', 'that no verification has passed since then')
     .option('--limit <n>', 'at most this many in one page', wholeNumber(1, 1000))
     .option('--cursor <cursor>', 'go on where the last page ended')
     .option('--all', 'every page; with --json one key a line')
@@ -166,6 +176,17 @@ function listAndShow(keys: Command, runWith: RunWith): void {
       runWith(async (session, [keyId]) => {
         const key = await session.call<KeyView>({ method: 'GET', path: pathOf(keyId) });
         session.show(key, () => keyText(key));
+      }),
+    );
+
+  examples(keys.command('rotation').argument('<keyId>'), 'keys rotation KEY_ID')
+    .description(
+      'show how far a rotation has come: the use of both secrets, when the old one ends, when the next is due',
+    )
+    .action(
+      runWith(async (session, [keyId]) => {
+        const rotation = await session.call<RotationView>({ method: 'GET', path: `${pathOf(keyId)}/rotation` });
+        session.show(rotation, () => rotationText(rotation));
       }),
     );
 }

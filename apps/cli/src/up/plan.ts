@@ -11,6 +11,8 @@ export const APPS = ['api', 'verifier', 'worker'] as const satisfies readonly Se
 export type AppName = (typeof APPS)[number];
 
 const LOOPBACK = '127.0.0.1';
+/** A system that only this machine can reach may also talk to it: so that one can try webhooks without more. */
+const LOOPBACK_TARGETS = '127.0.0.0/8,::1';
 const NEEDS: Record<AppName, readonly ('redisUrl' | 'eventStoreUrl')[]> = {
   api: ['redisUrl', 'eventStoreUrl'],
   verifier: ['redisUrl'],
@@ -34,6 +36,8 @@ export interface Plan {
   addresses: Record<ServiceName, Address>;
   redisUrl: string;
   eventStoreUrl: string;
+  /** Where the worker may send messages besides public addresses. */
+  allowedTargets: string;
   /** Set by the operator: to be there already. */
   external: { redisUrl?: string; eventStoreUrl?: string };
   warnings: string[];
@@ -67,6 +71,7 @@ export function planFrom(env: NodeJS.ProcessEnv, only?: readonly ServiceName[]):
     },
     redisUrl: external.redisUrl ?? `redis://${LOOPBACK}:${config.redisPort}`,
     eventStoreUrl: external.eventStoreUrl ?? `kurrentdb://${LOOPBACK}:${config.eventStorePort}?tls=false`,
+    allowedTargets: config.allowedTargets.join(',') || (isLoopback(config.host) ? LOOPBACK_TARGETS : ''),
     external,
     warnings: unknownVariables(UP_SETTINGS, env).map((name) => `nothing reads ${name}; is it misspelt?`),
   };
@@ -89,6 +94,8 @@ export function reachable({ host, port }: Address): Address {
   const anywhere = host === '0.0.0.0' || host === '::';
   return { host: anywhere ? LOOPBACK : host, port };
 }
+
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
 
 function configFrom(env: NodeJS.ProcessEnv): Config<typeof UP_SETTINGS> {
   try {

@@ -132,6 +132,7 @@ class System {
           [SETTINGS.redisUrl.name]: this.plan.redisUrl,
           [SETTINGS.eventStoreUrl.name]: this.plan.eventStoreUrl,
           [portVariable]: String(this.addressOf(name).port),
+          ...(name === 'worker' && { [SETTINGS.allowedTargets.name]: this.plan.allowedTargets }),
           ...(name === 'api' && { [SETTINGS.adminKey.name]: this.env[SETTINGS.adminKey.name] }),
           ...(name !== 'verifier' && { [SETTINGS.sealingKeys.name]: this.sealingKeys() }),
         }),

@@ -45,7 +45,7 @@ export function facetsOf(type: { prototype: object }): Record<string, SchemaFace
 }
 
 /** One check with its own words: what is wrong, and what would be right (`context.fix` of the validation error). */
-function check(
+export function check(
   name: string,
   right: (value: unknown) => boolean,
   message: string,
@@ -59,7 +59,7 @@ function check(
   };
 }
 
-function both(...decorators: PropertyDecorator[]): PropertyDecorator {
+export function both(...decorators: PropertyDecorator[]): PropertyDecorator {
   return (target, property) => decorators.forEach((decorate) => decorate(target, property));
 }
 

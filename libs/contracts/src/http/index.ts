@@ -12,4 +12,6 @@ export * from './key-views.dto.js';
 export * from './bulk.dto.js';
 export * from './leaks.dto.js';
 export * from './privacy.dto.js';
+export * from './channels.dto.js';
+export * from './notifications.dto.js';
 export * from './system.dto.js';

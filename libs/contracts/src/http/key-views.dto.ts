@@ -31,6 +31,8 @@ export class SecretView {
   createdAt: string;
   /** Set once the secret has been rotated out: it works until then. */
   graceEndsAt?: string;
+  /** When it last passed a verification, up to about a second ago. Absent: never, or it is not known at the moment. */
+  lastUsedAt?: string;
 }
 
 export class SuspensionView {
@@ -93,6 +95,46 @@ export class KeyView {
   leak?: LeakMarkView;
   /** Revision of the key, as in the ETag. */
   revision: number;
+}
+
+export class SecretUseView extends SecretView {
+  firstUsedAt?: string;
+  /** How often it passed a verification. */
+  count: number;
+}
+
+export class GraceView {
+  endsAt: string;
+  /** The keyspace's rule: `at-deadline`, or `when-idle:` and for how long the old secret must be silent. */
+  endGrace: string;
+  /**
+   * What comes next: the end at the deadline; the end before it, if the old secret stays silent until then; or another
+   * look, because the new secret was not used yet.
+   */
+  @ApiProperty({ enum: ['end-at-deadline', 'end-when-idle', 'look-again'] })
+  next: 'end-at-deadline' | 'end-when-idle' | 'look-again';
+  nextAt: string;
+}
+
+export class NextRotationView {
+  every: string;
+  grace: string;
+  @ApiProperty({ enum: ['announce', 'automatic'] })
+  mode: 'announce' | 'automatic';
+  /** When the current secret is due; while an older one is in its grace, the rotation waits for its end. */
+  dueAt: string;
+}
+
+/** How far the rotation of a key has come, by evidence. */
+export class RotationView {
+  keyId: string;
+  /** Absent: it was ended, and the key has none. */
+  current?: SecretUseView;
+  /** The secret that was rotated out, while it is in its grace. */
+  previous?: SecretUseView;
+  grace?: GraceView;
+  /** Absent: no policy rotates this key. */
+  nextRotation?: NextRotationView;
 }
 
 export class KeyList {

@@ -275,4 +275,9 @@ export class ListKeysQuery extends PageQuery {
   @Optional()
   @IsInstant()
   expiringBefore?: string;
+
+  /** Keys that no verification has passed since this instant, and that were made before it. */
+  @Optional()
+  @IsInstant()
+  unusedSince?: string;
 }

@@ -1,0 +1,50 @@
+import { refusal, streams, type ChannelAudience } from '@keyledger/contracts';
+import { channelDecider, keyspaceDecider, type ChannelState } from '@keyledger/domain';
+import type { Decisions } from '@keyledger/event-store';
+import { reaches, RefusalError, scopeMissing, unavailable, type Caller } from '@keyledger/platform';
+import type { ChannelDirectory } from '@keyledger/read-model';
+
+const KNOWN_WITHIN_MS = 2000;
+
+export const noSuchChannel = (channelId: string): RefusalError =>
+  new RefusalError(refusal('NOT_FOUND', `There is no channel ${channelId}.`));
+
+/** Whether a caller has to do with channels of an audience: whoever is bound to keyspaces with those of them only. */
+export function reachesAudience({ reach }: Caller, audience: ChannelAudience): boolean {
+  if (audience !== 'system' && 'keyspaceId' in audience) return reaches(reach, audience.keyspaceId);
+  return reach === 'all';
+}
+
+/** @throws RefusalError 403 for what is more than a keyspace of his, 404 for a keyspace that there is not. */
+export async function assertAudience(caller: Caller, audience: ChannelAudience, decisions: Decisions): Promise<void> {
+  if (audience === 'system' || !('keyspaceId' in audience)) {
+    if (caller.reach !== 'all') throw scopeMissing(caller.scope);
+    return;
+  }
+  const { keyspaceId } = audience;
+  const { state } = reaches(caller.reach, keyspaceId)
+    ? await decisions.load(keyspaceDecider, streams.keyspace(keyspaceId))
+    : { state: undefined };
+  if (state) return;
+  const error = { field: 'audience.keyspaceId', message: 'is no keyspace', fix: 'the id of one that you may work in' };
+  throw new RefusalError(refusal('NOT_FOUND', `There is no keyspace ${keyspaceId}.`, [error]));
+}
+
+/** The channel as its events make it. @throws RefusalError 404 if it is unknown, removed or out of reach. */
+export async function channelFor(
+  caller: Caller,
+  channelId: string,
+  decisions: Decisions,
+): Promise<{ channel: ChannelState; revision: number }> {
+  if (!/^[0-9A-Za-z]{8,64}$/.test(channelId)) throw noSuchChannel(channelId);
+  const { state, revision } = await decisions.load(channelDecider, streams.channel(channelId));
+  if (!state || state.removedAt !== undefined || !reachesAudience(caller, state.audience)) {
+    throw noSuchChannel(channelId);
+  }
+  return { channel: state, revision };
+}
+
+/** @throws RefusalError 503 while this process does not know every channel yet. */
+export async function assertKnown(channels: ChannelDirectory): Promise<void> {
+  if (!(await channels.at(0n, KNOWN_WITHIN_MS))) throw unavailable('The channels are not all known here yet.');
+}

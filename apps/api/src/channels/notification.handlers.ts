@@ -1,0 +1,100 @@
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { refusal, streams } from '@keyledger/contracts';
+import type { NotificationSummary, TestedChannel } from '@keyledger/contracts/http';
+import { notificationDecider, type NotificationCommand, type NotificationState } from '@keyledger/domain';
+import { Decisions } from '@keyledger/event-store';
+import { idFrom, RefusalError, uuidFrom, type Caller } from '@keyledger/platform';
+import { ChannelDirectory, listedOf } from '@keyledger/read-model';
+import type { Intent } from '../http/intent.js';
+import { accepted } from '../outcome.js';
+import type { Receipt } from '../receipts.js';
+import { assertKnown, channelFor, reachesAudience } from './channel-access.js';
+
+const noSuchNotification = (notificationId: string): RefusalError =>
+  new RefusalError(refusal('NOT_FOUND', `There is no notification ${notificationId}.`));
+
+/** @throws RefusalError 404 for one that is unknown, or of a channel out of the caller's reach. */
+export async function notificationFor(
+  caller: Caller,
+  notificationId: string,
+  decisions: Decisions,
+  channels: ChannelDirectory,
+): Promise<NotificationState> {
+  if (!/^[0-9A-Za-z]{8,64}$/.test(notificationId)) throw noSuchNotification(notificationId);
+  await assertKnown(channels);
+  const { state } = await decisions.load(notificationDecider, streams.notification(notificationId));
+  const known = channels.ever().find(({ channel }) => channel.channelId === state?.channelId);
+  if (!state || !known || !reachesAudience(caller, known.channel.audience)) throw noSuchNotification(notificationId);
+  return state;
+}
+
+export class TestChannel extends Command<Receipt<TestedChannel>> {
+  constructor(
+    readonly channelId: string,
+    readonly intent: Intent,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(TestChannel)
+export class TestChannelHandler implements ICommandHandler<TestChannel> {
+  constructor(private readonly decisions: Decisions) {}
+
+  async execute({ channelId, intent }: TestChannel): Promise<Receipt<TestedChannel>> {
+    const { caller, context } = intent;
+    const { channel } = await channelFor(caller, channelId, this.decisions);
+    if (channel.type === 'receiver') {
+      throw new RefusalError(refusal('UNPROCESSABLE', 'A receiver gets secrets and no messages that could be tested.'));
+    }
+    const { commandId, now } = context;
+    const notificationId = idFrom(`test ${channelId} ${commandId}`);
+    const item = {
+      notificationId,
+      channelId,
+      kind: 'channel.test' as const,
+      keys: [],
+      details: { name: channel.name },
+      eventId: uuidFrom(notificationId),
+      eventPosition: '0',
+      happenedAt: now,
+      requestedAt: now,
+    };
+    const command = {
+      type: 'RequestNotification' as const,
+      items: [item],
+      digest: false,
+      now,
+    } satisfies NotificationCommand;
+    const stream = streams.notification(notificationId);
+    const { replayed } = accepted(await this.decisions.run(notificationDecider, stream, command, context));
+    return { body: { notificationId }, replayed };
+  }
+}
+
+export class ReplayNotification extends Command<Receipt<NotificationSummary>> {
+  constructor(
+    readonly notificationId: string,
+    readonly intent: Intent,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(ReplayNotification)
+export class ReplayNotificationHandler implements ICommandHandler<ReplayNotification> {
+  constructor(
+    private readonly decisions: Decisions,
+    private readonly channels: ChannelDirectory,
+  ) {}
+
+  async execute({ notificationId, intent }: ReplayNotification): Promise<Receipt<NotificationSummary>> {
+    const { caller, context } = intent;
+    await notificationFor(caller, notificationId, this.decisions, this.channels);
+    const stream = streams.notification(notificationId);
+    const command = { type: 'ReplayNotification', now: context.now } as const;
+    const { state, replayed } = accepted(await this.decisions.run(notificationDecider, stream, command, context));
+    if (!state) throw new Error(`an accepted decision left no notification ${notificationId}`);
+    return { body: listedOf(state), replayed };
+  }
+}

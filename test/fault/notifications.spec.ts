@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { EventStore } from '@keyledger/event-store';
+import {
+  eventually,
+  http,
+  startApp,
+  startReceiver,
+  startSystem,
+  type Receiver,
+  type System,
+} from '../support/index.js';
+import { Desk } from '../e2e/api.harness.js';
+import { arrival, outcome, webhook } from '../e2e/channels.harness.js';
+
+let system: System;
+let desk: Desk;
+let receiver: Receiver;
+let keyspaceId: string;
+/** Called when a message came to `/held`; its answer waits for what this gives. */
+let onHeld: () => Promise<void> = async () => undefined;
+let down = true;
+
+beforeAll(async () => {
+  receiver = await startReceiver({
+    held: (response) => void onHeld().then(() => response.writeHead(204).end()),
+    down: (response) => response.writeHead(down ? 503 : 204).end(),
+  });
+  system = await startSystem({
+    KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1',
+    KEYLEDGER_NOTIFICATION_RETRIES: 'PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S',
+  });
+  desk = new Desk(system);
+  keyspaceId = await desk.keyspace();
+});
+
+afterAll(async () => {
+  await desk.dispose();
+  await system.stop();
+  await receiver.close();
+});
+
+const issueFor = (ownerId: string) => desk.issue(keyspaceId, { owner: { id: ownerId, type: 'service' } });
+
+/** The notifications about an owner, by what their streams say. */
+async function requested(ownerId: string): Promise<string[]> {
+  const store = new EventStore({ url: system.eventStore.url });
+  const end = new AbortController();
+  const found: string[] = [];
+  for await (const { events, live } of store.subscribe({
+    after: 'start',
+    streamPrefixes: ['notification-'],
+    signal: end.signal,
+  })) {
+    for (const { event } of events) {
+      if (event.type === 'NotificationRequested' && event.data.ownerId === ownerId)
+        found.push(event.data.notificationId);
+    }
+    if (live) break;
+  }
+  end.abort();
+  await store.dispose();
+  return found;
+}
+
+it('a worker killed between sending and recording sends again under the same webhook-id, and records one outcome', async () => {
+  await webhook(desk.admin, `${receiver.url}/held`, { audience: { ownerId: 'killed' } });
+  let killed = false;
+  onHeld = async () => {
+    if (killed) return;
+    killed = true;
+    await system.worker.kill();
+  };
+  await issueFor('killed');
+  await eventually('the worker is dead', () => killed && receiver.at('/held').length === 1);
+  await system.worker.start();
+  await eventually('it came again', () => receiver.at('/held').length === 2, { timeoutMs: 100_000 });
+  const [first, second] = receiver.at('/held').map(({ headers }) => headers['webhook-id']);
+  expect(second).toBe(first);
+  await outcome(desk.admin, String(first), 'delivered');
+  expect(await desk.events(`notification-${String(first)}`)).toEqual([
+    'NotificationRequested',
+    'NotificationDelivered',
+  ]);
+});
+
+it('an emptied Redis loses no message that waits and repeats none that was sent', async () => {
+  await webhook(desk.admin, `${receiver.url}/down`, { audience: { ownerId: 'flushed' } });
+  await webhook(desk.admin, `${receiver.url}/sent`, { audience: { ownerId: 'sent' } });
+  const sent = await issueFor('sent');
+  const first = await arrival(receiver, '/sent', ({ data }) => data.events[0].keys[0].keyId === sent.keyId);
+  await outcome(desk.admin, String(first.headers['webhook-id']), 'delivered');
+  for (let n = 0; n < 3; n++) await issueFor('flushed');
+  await eventually(
+    'they were tried',
+    () => new Set(receiver.at('/down').map(({ headers }) => headers['webhook-id'])).size === 3,
+  );
+  await flush(system);
+  down = false;
+  const ids = [...new Set(await requested('flushed'))];
+  expect(ids).toHaveLength(3);
+  for (const id of ids) await outcome(desk.admin, id, 'delivered');
+  // A worker without a checkpoint looks for where to begin, and asks for nothing twice.
+  await system.worker.stop();
+  await flush(system);
+  await system.worker.start();
+  const later = await issueFor('sent');
+  await arrival(receiver, '/sent', ({ data }) => data.events[0].keys[0].keyId === later.keyId);
+  expect(receiver.at('/sent')).toHaveLength(2);
+  expect(new Set(await requested('sent')).size).toBe(2);
+  const listed = await eventually('the lists are back', async () => {
+    const { status, body } = await desk.admin.get('/v1/notifications?state=delivered&limit=1000');
+    return status === 200 && body.items.length >= 6 && body;
+  });
+  expect(listed.items.map(({ notificationId }: { notificationId: string }) => notificationId)).toEqual(
+    expect.arrayContaining(ids),
+  );
+});
+
+it('two workers tell each channel once', async () => {
+  await webhook(desk.admin, `${receiver.url}/two`, { audience: { ownerId: 'two' } });
+  const second = await startApp('worker', system.env);
+  const keys = [];
+  for (let n = 0; n < 10; n++) keys.push((await issueFor('two')).keyId);
+  await eventually('all are told', async () => {
+    const { body } = await desk.admin.get('/v1/notifications?state=pending');
+    return new Set(told()).size === 10 && body.items.length === 0;
+  });
+  function told(): string[] {
+    return receiver.at('/two').map(({ text }) => JSON.parse(text).data.events[0].keys[0].keyId);
+  }
+  expect(told().toSorted()).toEqual(keys.toSorted());
+  expect((await http(second.baseUrl).get('/health/ready')).status).toBe(200);
+  await second.stop();
+});
+
+async function flush({ redis }: System): Promise<void> {
+  const { Redis } = await import('ioredis');
+  const client = new Redis(redis.url);
+  await client.flushall();
+  client.disconnect();
+}
