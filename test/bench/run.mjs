@@ -1,5 +1,6 @@
-/** `npm run bench [-- verify|projection|start|leaks|scan …]`: all benchmarks, or those that are named. */
+/** `npm run bench [-- verify|projection|jobs|start|leaks|scan …]`: all benchmarks, or those that are named. */
 import { benchLeaks } from './leaks.bench.mjs';
+import { benchJobs } from './jobs.bench.mjs';
 import { benchProjection } from './projection.bench.mjs';
 import { stopAll } from './processes.mjs';
 import { machine } from './report.mjs';
@@ -10,6 +11,7 @@ import { benchVerify } from './verify.bench.mjs';
 const BENCHES = {
   verify: benchVerify,
   projection: benchProjection,
+  jobs: benchJobs,
   start: benchStart,
   leaks: benchLeaks,
   scan: benchScan,

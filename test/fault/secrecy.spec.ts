@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { Ledger, RECEIVER_ENV, ReceiverKeys, startReceiver, type Received } from '../e2e/clock.desk.js';
 import { eventually, http, startSystem, type Answer, type System } from '../support/index.js';
 
 const run = promisify(execFile);
@@ -12,7 +13,7 @@ const secrets: string[] = [];
 const answers: Answer[] = [];
 
 beforeAll(async () => {
-  system = await startSystem({ KEYLEDGER_LOG_LEVEL: 'debug' });
+  system = await startSystem({ ...RECEIVER_ENV, KEYLEDGER_LOG_LEVEL: 'debug' });
   const api = http(system.api.baseUrl, system.adminKey);
   const verifier = http(system.verifier.baseUrl, system.adminKey);
   await api.post('/v1/keyspaces', { name: 'Secrecy', prefix: 'hush', policy: { selfRotate: true } });
@@ -31,6 +32,8 @@ beforeAll(async () => {
   const foreign = `foreign-secret_${'q7Zt'.repeat(10)}`;
   secrets.push(issued.body.key, rotated.body.key, system.adminKey);
   secrets.push(bait.body.key, leaked.body.key, found.body.key, foreign);
+
+  secrets.push(...(await rotatedByPolicy()));
 
   // Every way in which a key can come near a log or an error: as a credential, in a body, a wrong field, a URL, a header.
   const [key] = secrets as [string];
@@ -71,6 +74,35 @@ beforeAll(async () => {
   );
 });
 
+/** Two new secrets that a rotation by policy has made: one went to a webhook, the other was picked up. */
+async function rotatedByPolicy(): Promise<string[]> {
+  const api = http(system.api.baseUrl, system.adminKey);
+  const ledger = new Ledger(system.eventStore.url);
+  const keys = await ReceiverKeys.make();
+  const receiver = await startReceiver();
+  const policy = { rotation: { every: 'PT6S', grace: 'PT5S', mode: 'automatic' } };
+  await api.post('/v1/keyspaces', { name: 'Secrecy', prefix: 'hushed', policy });
+  await ledger.receiver('by-webhook', { publicKey: keys.publicJwk, via: 'webhook', url: receiver.url });
+  await ledger.receiver('by-pickup', { publicKey: keys.publicJwk, via: 'pickup' });
+  const issue = async (id: string): Promise<string> => {
+    const request = { keyspaceId: 'hushed', environment: 'live', name: id, owner: { id, type: 'service' }, scopes: [] };
+    return (await api.post('/v1/keys', request)).body.keyId;
+  };
+  await issue('by-webhook');
+  const keyId = await issue('by-pickup');
+  const jwe = await eventually('the delivery waits', async () => {
+    const [delivery] = (await api.get(`/v1/deliveries?keyId=${keyId}`)).body.items;
+    const picked = await api.get(`/v1/deliveries/${delivery.deliveryId}`);
+    answers.push(picked);
+    return picked.status === 200 ? (picked.body.jwe as string) : false;
+  });
+  await eventually('the webhook has it', () => receiver.received.length > 0);
+  receiver.close();
+  await ledger.dispose();
+  const jwes = [jwe, (receiver.received[0] as Received).body.data.jwe];
+  return (await Promise.all(jwes.map((one) => keys.open(one)))).map(({ key }) => key);
+}
+
 afterAll(async () => {
   await system.stop();
 });
@@ -100,6 +132,7 @@ it('no secret stands in anything that Redis holds', async () => {
       hash: ['HGETALL', key],
       zset: ['ZRANGE', key, '0', '-1'],
       set: ['SMEMBERS', key],
+      list: ['LRANGE', key, '0', '-1'],
       stream: ['XRANGE', key, '-', '+'],
     };
     const command = dump[type as keyof typeof dump];

@@ -15,6 +15,9 @@ import {
 import { ChannelsController } from './channels/channels.controller.js';
 import { ReplayNotificationHandler, TestChannelHandler } from './channels/notification.handlers.js';
 import { NotificationsController } from './channels/notifications.controller.js';
+import { DeliveriesController } from './deliveries/deliveries.controller.js';
+import { DeliveryReaders } from './deliveries/delivery-readers.js';
+import { PickUpDeliveryHandler } from './deliveries/pick-up-delivery.handler.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
 import { IssueKeyHandler } from './keys/issue-key.handler.js';
@@ -56,6 +59,7 @@ const HANDLERS = [
   RotateChannelSecretHandler,
   TestChannelHandler,
   ReplayNotificationHandler,
+  PickUpDeliveryHandler,
 ];
 
 /** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
@@ -73,6 +77,7 @@ export class ApiModule {
         NotificationsController,
         LeaksController,
         PrivacyController,
+        DeliveriesController,
         SystemController,
       ],
       providers: [
@@ -98,6 +103,10 @@ export class ApiModule {
         {
           provide: ChannelDecisions,
           useValue: new ChannelDecisions(parts.decisions, parts.receipts, parts.sealing, parts.channels),
+        },
+        {
+          provide: DeliveryReaders,
+          useValue: new DeliveryReaders(parts.credentials, parts.verification, parts.decisions, parts.failed),
         },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },

@@ -31,6 +31,8 @@ export interface Call {
   as?: 'text';
   /** A POST that changes nothing (verify): may be repeated as it is. */
   readOnly?: boolean;
+  /** A GET that takes away what it gives: sent once. */
+  once?: boolean;
 }
 
 /**
@@ -48,7 +50,8 @@ export class HttpClient {
   }
 
   async call<T>(call: Call): Promise<T> {
-    const attempts = call.method === 'GET' || call.readOnly || call.idempotencyKey ? ATTEMPTS : 1;
+    const isHarmless = call.method === 'GET' || call.readOnly || call.idempotencyKey;
+    const attempts = isHarmless && !call.once ? ATTEMPTS : 1;
     const request = this.requestOf(call);
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.attempt(call, request);

@@ -1,11 +1,13 @@
 import { Command, CommanderError } from 'commander';
 import { channelsCommand } from './commands/channels.js';
+import { deliveriesCommand } from './commands/deliveries.js';
 import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
 import { leaksCommand } from './commands/leaks.js';
-import { privacyCommand } from './commands/privacy.js';
-import { scanCommand } from './commands/scan.js';
 import { notificationsCommand } from './commands/notifications.js';
+import { privacyCommand } from './commands/privacy.js';
+import { receiversCommand } from './commands/receivers.js';
+import { scanCommand } from './commands/scan.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -59,6 +61,8 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
   for (const command of [
     keyspacesCommand(runWith),
     keysCommand(runWith),
+    deliveriesCommand(runWith),
+    receiversCommand(runWith),
     verifyCommand(runWith),
     leaksCommand(runWith),
     privacyCommand(runWith),

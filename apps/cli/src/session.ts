@@ -39,6 +39,12 @@ export interface SecretOptions {
   showSecret?: boolean;
 }
 
+/** Takes one secret. `put` says whether it may be shown too. */
+export interface SecretPlace {
+  discard(): Promise<void>;
+  put(secret: string): Promise<boolean>;
+}
+
 /** One run of a command: its options, its way to the server and its way to the person or program that called it. */
 export class Session {
   readonly options: GlobalOptions;
@@ -106,6 +112,22 @@ export class Session {
       await this.save(file, key, idempotencyKey);
     }
     return (showSecret ? answer : rest) as unknown as T;
+  }
+
+  /** Where a secret goes that a command will have: reserved before it is asked for. @throws UsageError */
+  async placeFor({ secretFile, showSecret }: SecretOptions): Promise<SecretPlace> {
+    if (secretFile === undefined && !showSecret) {
+      throw new UsageError('There will be a secret: say where it goes, --secret-file FILE or --show-secret');
+    }
+    const file = secretFile === undefined ? undefined : await SecretFile.reserve(secretFile);
+    return {
+      discard: async () => file?.discard(),
+      put: async (secret) => {
+        await file?.write(secret);
+        if (file) this.note(`The secret is in ${file.path}; it is not shown again.`);
+        return showSecret === true;
+      },
+    };
   }
 
   private async save(file: SecretFile, key: string, idempotencyKey: string): Promise<void> {

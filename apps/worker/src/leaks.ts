@@ -1,6 +1,6 @@
 import { LEAK_REACTOR, streams, type CommandContext, type LeakEvent, type RecordedEvent } from '@keyledger/contracts';
 import { evolveLeak, fold, keyDecider, type LeakState } from '@keyledger/domain';
-import { Decisions, type EventBatch, type EventStore } from '@keyledger/event-store';
+import type { Decisions, EventBatch } from '@keyledger/event-store';
 import { Incidents, type Incident, type LeakReport } from '@keyledger/leaks';
 import { systemClock, type Logger, type PersonalData } from '@keyledger/platform';
 import {
@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress, Reactor, ReactorLoop } from './reactor.js';
 
 export interface LeakWorkParts {
-  store: EventStore;
+  decisions: Decisions;
   redis: RedisClient;
   readModel: ReadModel;
   checkpoints: Checkpoints;
@@ -36,8 +36,7 @@ const LONGEST_PAUSE_MS = 5000;
  * What a worker does about leaks: keeps the list of incidents, goes on with those that somebody left half done, and turns
  * decoys that were presented into incidents.
  */
-export function leakWork({ store, redis, readModel, checkpoints, personal, logger }: LeakWorkParts) {
-  const decisions = new Decisions(store, (context) => personal.context(context));
+export function leakWork({ redis, readModel, checkpoints, decisions, personal, logger }: LeakWorkParts) {
   const index = new IncidentIndex(redis);
   const incidents = new Incidents({ decisions, readModel, index, clock: systemClock });
   const sightings = new DecoySightings(redis);

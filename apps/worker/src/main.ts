@@ -1,5 +1,6 @@
 import { createLogger, loadConfig, runProcess } from '@keyledger/platform';
-import { startWorker, WORKER_SETTINGS } from './worker.js';
+import { WORKER_SETTINGS } from './settings.js';
+import { startWorker } from './worker.js';
 
 const logger = createLogger('worker');
 

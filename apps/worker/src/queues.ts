@@ -76,6 +76,14 @@ export class Queues {
     return worker;
   }
 
+  /** Takes no new jobs for now, or takes them again; those at hand go on. */
+  hold(how: 'hold' | 'go on'): void {
+    for (const worker of this.workers) {
+      if (how === 'go on') void worker.resume();
+      else void worker.pause(true).catch(() => undefined);
+    }
+  }
+
   /** Lets the jobs at hand end, no longer than ten seconds; others are taken over elsewhere or later. */
   async close(): Promise<void> {
     const force = setTimeout(() => void Promise.all(this.workers.map((one) => one.close(true))), CLOSE_WITHIN_MS);

@@ -1,80 +1,120 @@
-import { EventStore } from '@keyledger/event-store';
+import { Decisions, EventStore } from '@keyledger/event-store';
 import {
   bootstrapHttp,
+  FailedCredentials,
+  KeyDigests,
   Metrics,
   openPersonalData,
-  SETTINGS,
-  type Config,
+  Sealing,
+  systemClock,
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { Checkpoints, connectRedis, Projector, ReadModel } from '@keyledger/read-model';
+import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel, UsageStore } from '@keyledger/read-model';
+import { Credentials } from '@keyledger/verification';
+import { serveBoard } from './board.js';
+import { Housekeeping } from './housekeeping.js';
 import { leakWork } from './leaks.js';
+import { assembleNotifications } from './notifications/index.js';
+import { Outbound } from './outbound.js';
+import { measureProjector } from './projector-metrics.js';
+import { measureQueues } from './queue-metrics.js';
+import { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
+import type { WorkerConfig } from './settings.js';
+import { ownPorts, TargetGuard } from './target-guard.js';
+import { Time } from './time.js';
+import { UsageRollUp } from './usage-roll-up.js';
 import { WorkerModule } from './worker.module.js';
 
-const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
-const { dataDir, sealingKeys, personalData, subjectKeysDir } = SETTINGS;
-export const WORKER_SETTINGS = {
-  eventStoreUrl,
-  redisUrl,
-  host,
-  workerPort,
-  trustedProxies,
-  logLevel,
-  maxStalenessSeconds,
-  dataDir,
-  sealingKeys,
-  personalData,
-  subjectKeysDir,
-};
-
 /**
- * Runs a worker: the projector, which also rebuilds, and an HTTP server for its health and metrics. It starts without
- * event store or Redis, and begins to work when they are there. Resolves, once it listens, to what stops it.
+ * Runs a worker: the projector, which also rebuilds, the reactors and queues, and an HTTP server for its health, its
+ * metrics and the view of its queues. It starts without event store or Redis, and begins to work when they are there.
+ * Resolves, once it listens, to what stops it.
  */
-export async function startWorker(
-  config: Config<typeof WORKER_SETTINGS>,
-  logger: Logger,
-): Promise<() => Promise<void>> {
+export async function startWorker(config: WorkerConfig, logger: Logger): Promise<() => Promise<void>> {
   const metrics = new Metrics('worker');
   const store = new EventStore({ url: config.eventStoreUrl });
   const redis = connectRedis(config.redisUrl);
-  const applied = metrics.counter('keyledger_projector_events_total', 'Events brought into the read model');
-  const projector = new Projector({
-    redis,
-    store,
-    maxStalenessSeconds: config.maxStalenessSeconds,
-    log: logger,
-    onEvents: (count) => applied.inc(count),
-  });
-  measure(projector, metrics);
-  const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
-  await readModel.start();
-  const checkpoints = new Checkpoints(redis);
   const { personal } = openPersonalData(config, logger);
-  const leaks = leakWork({ store, redis, readModel, checkpoints, personal, logger });
+  const decisions = new Decisions(store, (context) => personal.context(context));
+  const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
+  const checkpoints = new Checkpoints(redis);
+  const channels = new ChannelDirectory(store, logger);
+  const queues = new Queues(config.redisUrl, logger);
+  const outbound = outboundOf(config);
+  const usage = new UsageStore(redis);
+  const { peppers, sealingKeys, maxStalenessSeconds } = config;
+
+  const applied = metrics.counter('keyledger_projector_events_total', 'Events brought into the read model');
+  const onEvents = (count: number): void => applied.inc(count);
+  const projector = new Projector({ redis, store, maxStalenessSeconds, log: logger, onEvents });
+  const recorded = metrics.counter('keyledger_usage_recorded_total', 'Keys whose use was put on record');
+  const rollUp = new UsageRollUp({
+    usage,
+    store,
+    decisions,
+    intervalSeconds: config.usageIntervalSeconds,
+    log: logger,
+    onRecorded: (keys) => recorded.inc(keys),
+  });
+  const notifications = assembleNotifications({
+    store,
+    decisions,
+    redis,
+    channels,
+    queues,
+    outbound,
+    sealing: new Sealing(sealingKeys),
+    metrics,
+    logger,
+    smtp: { url: config.smtpUrl, from: config.smtpFrom },
+    retriesMs: config.notificationRetries,
+  });
+  const leaks = leakWork({ store, redis, readModel, checkpoints, decisions, personal, logger });
   const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
-  const leakFinisher = new ReactorLoop(leaks.finisher, store, checkpoints, logger);
-  const http = await bootstrapHttp(WorkerModule.of(readinessOf(projector)), {
+  const reactors = [...notifications.reactors, leaks.finisher].map((reactor) => {
+    return new ReactorLoop(reactor, store, checkpoints, logger);
+  });
+  const stores = { store, redis, readModel, queues };
+  const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
+  const housekeeping = new Housekeeping(queues, time.chores, logger);
+  measureProjector(projector, metrics);
+  measureQueues(queues, metrics);
+
+  const gate = {
+    credentials: new Credentials(readModel, new KeyDigests(peppers), systemClock),
+    failed: new FailedCredentials(logger, metrics),
+  };
+  const readiness = { ...readinessOf(projector, rollUp), deadlines: () => time.assertReady() };
+  const http = await bootstrapHttp(WorkerModule.of(readiness), {
     name: 'worker',
     host: config.host,
     port: config.workerPort,
     trustedProxies: config.trustedProxies,
     logger,
     metrics,
+    configure: (app) => serveBoard(app.getHttpAdapter().getInstance(), queues, gate),
   });
+  await readModel.start();
   const end = new AbortController();
   const work = Promise.all([
     projector.run(end.signal),
+    rollUp.run(end.signal),
+    channels.run(end.signal),
+    notifications.watch(end.signal),
     leakList.run(end.signal),
     leaks.watchList(leakList, end.signal),
-    leakFinisher.run(end.signal),
     leaks.watchDecoys(end.signal),
+    ...reactors.map((loop) => loop.run(end.signal)),
   ]);
+  await time.start(end.signal);
+  housekeeping.start();
   return async () => {
+    housekeeping.stop();
+    await queues.close();
     end.abort();
-    await work;
+    await Promise.all([work, time.stop()]);
     await http.close();
     readModel.stop();
     await store.dispose();
@@ -82,7 +122,7 @@ export async function startWorker(
   };
 }
 
-function readinessOf(projector: Projector): Readiness {
+function readinessOf(projector: Projector, rollUp: UsageRollUp): Readiness {
   const why = (): string => {
     const { lastError } = projector.state();
     return lastError === undefined ? '' : `: ${lastError}`;
@@ -94,21 +134,15 @@ function readinessOf(projector: Projector): Readiness {
     readModel: () => {
       if (!projector.state().vouching) throw new Error(`the read model is not known to be current${why()}`);
     },
+    usage: () => {
+      if (!rollUp.isWhole()) throw new Error('what is on record of the use of keys is not in Redis yet');
+    },
   };
 }
 
-function measure(projector: Projector, metrics: Metrics): void {
-  const gauge = (name: string, help: string, value: () => number): void => {
-    metrics.gauge(`keyledger_projector_${name}`, help, [], (own) => own.set(value()));
-  };
-  const state = () => projector.state();
-  gauge('position', 'Position of the log up to which the read model has come', () => Number(state().position));
-  gauge('lag_positions', 'How far the read model is behind the newest position of the log that is known', () => {
-    const { head, position } = state();
-    return head > position ? Number(head - position) : 0;
-  });
-  gauge('subscribed', '1 while the subscription to the event store is up', () => Number(state().subscribed));
-  gauge('vouching', '1 while this worker says that the read model is current', () => Number(state().vouching));
-  gauge('rebuilding', '1 while this worker builds a generation of the read model', () => Number(state().rebuilding));
-  gauge('rebuild_events', 'Events in the generation that is being built, so far', () => state().rebuildEvents);
+/** The way out to addresses that customers name, kept away from our own services. */
+function outboundOf(config: WorkerConfig): Outbound {
+  const { apiPort, verifierPort, workerPort, eventStorePort, redisPort, redisUrl, eventStoreUrl } = config;
+  const ports = [apiPort, verifierPort, workerPort, eventStorePort, redisPort];
+  return new Outbound(new TargetGuard(config.allowedTargets, ownPorts({ ports, urls: [redisUrl, eventStoreUrl] })));
 }

@@ -10,6 +10,7 @@ export * from './scopes.js';
 export * from './names.js';
 export * from './personal.js';
 export * from './redis-names.js';
+export * from './delivered-secret.js';
 export * from './embedded-store.js';
 export * from './verify.js';
 export * from './events/metadata.js';

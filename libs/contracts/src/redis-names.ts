@@ -60,6 +60,9 @@ export const redisNames = {
     return `kl:${generation}:i:{${redisTagOf(own)}}${own}`;
   },
 
+  /** Sorted set of when what has to be looked at next, and beside it how far the log is in it; spread over a few tags. */
+  deadlines: (index: DeadlineIndexName, tag: string) => `kl:d:{${tag}}${index}`,
+  deadlineMarker: (index: DeadlineIndexName, tag: string) => `kl:d:{${tag}}${index}:at`,
   /**
    * Hash: how a key was used, counted by verifiers; of no generation. Two names follow from its hash tag: the
    * keys of this slot whose use is not on record yet (`due`), and the mark that all that is on record is here (`whole`).
@@ -108,3 +111,9 @@ export const redisNames = {
  * revoked, and by expiry.
  */
 export type RedisIndex = 'keyspaces' | 'environment' | 'owner' | 'suspended' | 'revoked' | 'expiry';
+
+/** What is looked at when its time comes. */
+export type DeadlineIndexName = 'keys' | 'deliveries';
+
+/** The tags over which deadlines are spread: a few, since every look at what is due asks all of them. */
+export const DEADLINE_TAGS: readonly string[] = REDIS_TAGS.slice(0, 8);

@@ -20,6 +20,7 @@ export const REFUSALS = {
   ROTATION_IN_PROGRESS: { status: 409, title: 'An earlier rotation is still in its grace' },
   CONFLICT: { status: 409, title: 'Another change came first' },
   IN_PROGRESS: { status: 409, title: 'The same request is still running' },
+  GONE: { status: 410, title: 'The resource was there and is not any more' },
   PRECONDITION_FAILED: { status: 412, title: 'The resource has changed' },
   TOO_LARGE: { status: 413, title: 'The request is too large' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type is not supported' },

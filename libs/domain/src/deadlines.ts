@@ -21,6 +21,8 @@ export interface Surroundings {
   usage: KeyUsage;
   /** Whether its owner has a receiver that takes new secrets. */
   receiver: boolean;
+  /** Its keyspace is archived and takes no new secrets. */
+  archived?: boolean;
 }
 
 /** Something that has to happen to a key at an instant: events, or a rotation, whose secret is made elsewhere. */
@@ -68,13 +70,26 @@ export function eventsDue(key: KeyState, around: Surroundings, now: Instant): Ke
 /** Whether the key has to be rotated now, by policy and without a person. */
 export function rotationDue(key: KeyState, around: Surroundings, now: Instant): RotationPolicy | undefined {
   const due = deadlinesOf(key, around, now).some(({ at, due }) => at <= now && due(now) === 'rotate');
-  return due ? rotationRule(key, around.policy) : undefined;
+  if (!due) return undefined;
+  return around.receiver && isFound(key) ? foundRule(key, now) : rotationRule(key, around.policy);
 }
 
 /** The rule by which a key is rotated: its own, or that of its keyspace. */
 export function rotationRule(key: KeyState, policy: KeyspacePolicy): RotationPolicy | undefined {
   if (key.decoy || key.rotation === 'none') return undefined;
   return key.rotation ?? policy.rotation;
+}
+
+/** A secret in use that was found somewhere and ends soon: nothing but a leak gives the current secret an end. */
+function isFound(key: KeyState): boolean {
+  return !key.decoy && key.secrets[0]?.graceEndsAt !== undefined;
+}
+
+/** How a secret that was found is replaced, whatever the policy says: at once, with what is left of it as its grace. */
+function foundRule(key: KeyState, now: Instant): RotationPolicy {
+  const endsAt = key.secrets[0]?.graceEndsAt ?? now;
+  const left = Math.max(0, Math.ceil((Date.parse(endsAt) - Date.parse(now)) / 1000));
+  return { every: 'PT0S', grace: `PT${left}S`, mode: 'automatic' };
 }
 
 function expiry({ keyId, expiresAt }: KeyState): Deadline | undefined {
@@ -195,10 +210,17 @@ function usageOf(usage: KeyUsage, { secretId }: UsableSecret): SecretUse | undef
   return usage.find((one) => one.secretId === secretId);
 }
 
-/** The rotation of the current secret. While an older one is in its grace it waits for the end of that. */
-function rotation(key: KeyState, { policy, receiver }: Surroundings): Deadline | undefined {
+/**
+ * The rotation of the current secret. While an older one is in its grace it waits for the end of that, unless the
+ * current one was found somewhere.
+ */
+function rotation(key: KeyState, { policy, receiver, archived }: Surroundings): Deadline | undefined {
   const rule = rotationRule(key, policy);
   const [current] = key.secrets;
+  if (archived) return undefined;
+  if (current && receiver && isFound(key)) {
+    return { at: key.leak?.reportedAt ?? current.createdAt, due: () => 'rotate' };
+  }
   const period = rule && durationSeconds(rule.every);
   if (!rule || !current || period === undefined || current.imported) return undefined;
   const dueAt = plusSeconds(current.createdAt, period);

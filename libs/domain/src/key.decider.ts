@@ -155,7 +155,8 @@ function rotate(command: Command<'RotateKey'>, key: KeyState): Decision<KeyEvent
   const [current, previous] = key.secrets;
   if (!current) throw new RangeError(`the key ${key.keyId} has no secret`);
   const inGrace = previous !== undefined && now < (secretEndsAt(key, previous) ?? now);
-  if (inGrace && policy.secondRotation === 'refuse') {
+  // What was found somewhere is replaced at once, whoever has not changed over yet.
+  if (inGrace && policy.secondRotation === 'refuse' && current.graceEndsAt === undefined) {
     const detail = `The secret ${previous.secretId} is in its grace until ${previous.graceEndsAt}.`;
     return refuse(refusal('ROTATION_IN_PROGRESS', detail));
   }

@@ -66,19 +66,21 @@ export class Decisions {
    * state, five times at most; then the refusal is CONFLICT. With `expectedRevision`, a stream at another one is
    * refused with PRECONDITION_FAILED.
    * @param command the command, or what makes it from the state on which it will be decided
+   * @param context likewise, where its reason or its id follow from the state and its revision
    * @throws as `EventStore.load` and `EventStore.append`, but no RevisionConflict
    */
   async run<C, S, E extends LedgerEvent>(
     decider: Decider<C, S, E>,
     stream: string,
     command: C | ((state: S) => C),
-    context: CommandContext,
+    contextOf: CommandContext | ((state: S, revision: number) => CommandContext),
     { expectedRevision }: { expectedRevision?: number } = {},
   ): Promise<Outcome<S, E>> {
     let kept: CommandContext | undefined;
     for (let retries = 0; ; retries += 1) {
       const loaded = await this.load(decider, stream);
       const { state, revision, position } = loaded;
+      const context = typeof contextOf === 'function' ? contextOf(state, revision) : contextOf;
       const before = replay<S, E>(loaded, context);
       if (before) return before;
       if (expectedRevision !== undefined && expectedRevision !== revision) {

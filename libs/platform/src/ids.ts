@@ -20,6 +20,13 @@ export function idFrom(seed: string): string {
   return base62(createHash('sha256').update(seed).digest());
 }
 
+/**
+ * The id of a delivery: that of the nth try (from 0) to replace a secret of a key by policy. So whoever goes on with a
+ * rotation that another process began finds what was made for it.
+ */
+export const deliveryIdOf = (keyId: string, previousSecretId: string, nth: number): string =>
+  idFrom(`delivery ${keyId} ${previousSecretId} ${nth}`);
+
 /** A UUID (version 8, RFC 9562 section 5.8) that a seed always gives. */
 export function uuidFrom(seed: string): string {
   const bytes = createHash('sha256').update(seed).digest().subarray(0, 16);

@@ -80,6 +80,7 @@ export const SETTINGS = {
     'https://api.github.com/meta/public_keys/secret_scanning',
     'where the public keys are under which GitHub signs its leak reports',
     httpUrl,
+  ),
   allowedTargets: variable(
     'KEYLEDGER_ALLOWED_TARGETS',
     '',

@@ -131,3 +131,37 @@ if redis.call('HGET', key, field) ~= value then return 0 end
 redis.call('HDEL', key, field)
 return 1`,
 );
+
+/**
+ * On a set of deadlines: when a member is looked at next. Args: member, score ('' takes it out), version. The fraction
+ * of a score is the version of the state that it follows from, modulo 1024; a score of a newer one stays, by at most 64.
+ */
+export const putDeadline = script(
+  3,
+  `
+local key, member, score, version = ...
+local held = redis.call('ZSCORE', key, member)
+if held and (version - (tonumber(held) % 1) * 1024) % 1024 >= 960 then return 0 end
+if score == '' then redis.call('ZREM', key, member) else redis.call('ZADD', key, score, member) end
+return 1`,
+);
+
+/** On the marker of a set of deadlines: makes it where there is none. Args: marker. Gives the one that holds. */
+export const beginMarker = script(
+  1,
+  `
+local key, marker = ...
+redis.call('SET', key, marker, 'NX')
+return redis.call('GET', key)`,
+);
+
+/** On such a marker: moves it on, never back, if it is still of this epoch. Args: epoch, position. Gives 0 if it is not. */
+export const moveMarker = script(
+  2,
+  `
+local key, epoch, position = ...
+local held = redis.call('GET', key)
+if not held or string.sub(held, 1, #epoch + 1) ~= epoch .. ' ' then return 0 end
+if string.sub(held, #epoch + 2) < position then redis.call('SET', key, epoch .. ' ' .. position) end
+return 1`,
+);

@@ -27,6 +27,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   403: 'The credential lacks the scope, or it is not allowed here',
   404: 'There is no such resource, or it is out of reach',
   409: 'It conflicts with the state of the resource or with another request',
+  410: 'It was there, and is not any more',
   412: 'The resource is at another revision than If-Match says',
   413: 'The request is larger than this route takes',
   422: 'The policy of the keyspace does not allow it, or the Idempotency-Key came with another request',

@@ -49,8 +49,14 @@ export function keyText(key: KeyView): string {
     ['expires', key.expiresAt ?? 'never'],
     ['justification', key.justification],
     ['external id', key.externalId],
+    ['rotation', key.rotation === undefined ? undefined : rotationRuleText(key.rotation ?? undefined)],
     ['revision', String(key.revision)],
   ]);
+}
+
+export function rotationRuleText(rule: KeyView['rotation']): string {
+  if (!rule) return 'not by policy';
+  return `every ${rule.every}, the old secret works ${rule.grace} longer, ${rule.mode}`;
 }
 
 export function issuedText(key: IssuedKey): string {

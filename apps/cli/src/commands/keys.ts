@@ -1,7 +1,19 @@
 import { KEY_KINDS, KEY_STATES, REVOCATION_REASONS } from '@keyledger/contracts';
 import { Command, Option } from 'commander';
 import { EXIT, UsageError } from '../exit.js';
-import { changing, examples, list, owning, pairs, seconds, wholeNumber, yieldingSecret } from '../options.js';
+import {
+  changing,
+  examples,
+  list,
+  owning,
+  pairs,
+  rotating,
+  rotationOf,
+  seconds,
+  wholeNumber,
+  yieldingSecret,
+  type RotationOptions,
+} from '../options.js';
 import type { RunWith } from '../run.js';
 import type { ChangeOptions, SecretOptions, Session } from '../session.js';
 import type {
@@ -23,7 +35,7 @@ interface OwnerOptions {
   ownerEmail?: string;
 }
 
-interface IssueOptions extends ChangeOptions, SecretOptions, OwnerOptions {
+interface IssueOptions extends ChangeOptions, SecretOptions, OwnerOptions, RotationOptions {
   keyspace: string;
   environment: string;
   name: string;
@@ -73,6 +85,7 @@ function issue(keys: Command, runWith: RunWith): void {
     .option('--origin <origin>', 'works for this web origin only; may be repeated', list)
     .option('--metadata <name=value>', 'your own notes; may be repeated', pairs)
     .option('--decoy', 'a bait: it verifies as NOT_FOUND, and whoever presents it raises an incident');
+  rotating(command);
   examples(
     yieldingSecret(changing(command)),
     'keys issue --keyspace acme --environment live --name billing --owner app-7 --scopes payments:read --secret-file billing.key',
@@ -101,6 +114,7 @@ function issueBody(options: IssueOptions): Record<string, unknown> {
     metadata,
     justification,
     decoy,
+    rotation: rotationOf(options),
   };
 }
 
@@ -205,7 +219,7 @@ async function listKeys(session: Session, options: ListOptions): Promise<void> {
   if (next !== undefined && !session.options.json) session.note(`There is more: --cursor ${next}, or --all`);
 }
 
-interface UpdateOptions extends ChangeOptions, OwnerOptions {
+interface UpdateOptions extends ChangeOptions, OwnerOptions, RotationOptions {
   name?: string;
   address?: string[];
   origin?: string[];
@@ -219,7 +233,7 @@ function update(keys: Command, runWith: RunWith): void {
   const command = keys
     .command('update')
     .argument('<keyId>')
-    .description('change name, owner, restrictions, metadata, or bring the expiry forward')
+    .description('change name, owner, restrictions, metadata or rotation, or bring the expiry forward')
     .option('--name <name>', 'for people');
   owning(command)
     .option('--address <cidr>', 'works from there only; may be repeated; replaces all restrictions', list)
@@ -228,6 +242,7 @@ function update(keys: Command, runWith: RunWith): void {
     .option('--metadata <name=value>', 'may be repeated; replaces all metadata', pairs)
     .option('--expires-at <instant>', 'earlier than it was')
     .option('--if-match <revision>', 'only if the key still has this revision', wholeNumber(0, 1e15));
+  rotating(command);
   examples(
     changing(command, { repeatable: false }),
     'keys update KEY_ID --name billing-eu --reason "renamed with the service"',
@@ -236,7 +251,8 @@ function update(keys: Command, runWith: RunWith): void {
     runWith(async (session, [keyId], options: UpdateOptions) => {
       const { name, metadata, expiresAt } = options;
       const restrictions = options.anywhere ? {} : restrictionsOf(options);
-      const body = { name, owner: ownerOf(options), restrictions, metadata, expiresAt };
+      const rotation = rotationOf(options);
+      const body = { name, owner: ownerOf(options), restrictions, metadata, expiresAt, rotation };
       if (Object.values(body).every((value) => value === undefined)) throw new UsageError('Name what shall change');
       const key = await session.change<ChangedKey>('PATCH', pathOf(keyId), body, options);
       session.show(key, () => keyText(key));

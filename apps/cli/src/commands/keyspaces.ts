@@ -1,10 +1,12 @@
 import { SCANNER_FORMATS } from '@keyledger/contracts';
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../exit.js';
 import { fields, table, type Column } from '../print.js';
-import { changing, examples, list, wholeNumber, yesOrNo } from '../options.js';
+import { changing, examples, list, ROTATION_MODES, rotationOf, wholeNumber, yesOrNo } from '../options.js';
+import { rotationRuleText } from './key-text.js';
 import type { ChangeOptions } from '../session.js';
 import type { RunWith } from '../run.js';
-import type { KeyspaceList, KeyspaceView } from '@keyledger/contracts/http';
+import type { KeyspaceList, KeyspaceView, LeakRuleInput } from '@keyledger/contracts/http';
 
 interface KeyspaceOptions extends ChangeOptions {
   name?: string;
@@ -19,6 +21,17 @@ interface KeyspaceOptions extends ChangeOptions {
   secondRotation?: string;
   selfRotate?: boolean;
   selfRevoke?: boolean;
+  expiryWarnings?: string[];
+  rotateEvery?: string;
+  rotateGrace?: string;
+  rotateMode?: string;
+  rotation?: boolean;
+  endGrace?: string;
+  failedDelivery?: string;
+  unusedAfter?: string;
+  unusedAction?: string;
+  unused?: boolean;
+  leakResponse?: LeakRuleInput[];
 }
 
 export function keyspacesCommand(runWith: RunWith): Command {
@@ -68,6 +81,8 @@ export function keyspacesCommand(runWith: RunWith): Command {
     changing(withPolicy(keyspaces.command('update').argument('<keyspace>', 'its id')), { repeatable: false }),
     'keyspaces update acme --max-grace P7D --reason "shorter overlaps"',
     'keyspaces update acme --any-scopes',
+    'keyspaces update acme --rotate-every P30D --rotate-grace P1D --rotate-mode automatic',
+    'keyspaces update acme --leak-response test=alert --leak-response live/secret=rotate:PT1H',
   )
     .description('change the name, the environments or the policy; what is not named stays')
     .option('--if-match <revision>', 'only if the keyspace still has this revision', wholeNumber(0, 1e15))
@@ -119,13 +134,60 @@ function withPolicy(command: Command): Command {
     .option('--non-expiring <yes|no>', 'may keys live for ever, each with a justification?', yesOrNo)
     .option('--second-rotation <how>', 'within a grace: end-oldest or refuse')
     .option('--self-rotate <yes|no>', 'may the holder rotate a key with the key alone?', yesOrNo)
-    .option('--self-revoke <yes|no>', 'may the holder revoke a key with the key alone?', yesOrNo);
+    .option('--self-revoke <yes|no>', 'may the holder revoke a key with the key alone?', yesOrNo)
+    .option(
+      '--expiry-warnings <list>',
+      'how long before its end an owner is warned, e.g. P30D,P7D; "none": never',
+      warnings,
+    )
+    .option('--rotate-every <duration>', 'how old a secret may grow, e.g. P30D')
+    .option('--rotate-grace <duration>', 'how long the old secret then works beside the new one (default: PT0S)')
+    .addOption(
+      new Option('--rotate-mode <mode>', 'tell the owner, or do it (default: announce)').choices(ROTATION_MODES),
+    )
+    .addOption(new Option('--no-rotation', 'keys are not rotated by policy').conflicts('rotateEvery'))
+    .option('--end-grace <rule>', 'at-deadline, or e.g. when-idle:PT6H')
+    .option('--failed-delivery <rule>', 'of a secret that cannot be delivered: keep the grace, or e.g. extend:P7D')
+    .option('--unused-after <duration>', 'how long a key may stay unused')
+    .addOption(new Option('--unused-action <action>', 'then (default: announce)').choices(UNUSED_ACTIONS))
+    .addOption(new Option('--no-unused', 'keys may stay unused').conflicts('unusedAfter'))
+    .option(
+      '--leak-response <rule>',
+      '[environment/kind=]revoke|suspend|alert|rotate:<duration>, e.g. test=alert or */publishable=alert; may be repeated, the first that fits holds; "default": none',
+      leakRule,
+    );
+}
+
+const UNUSED_ACTIONS = ['announce', 'suspend'];
+
+const warnings = (text: string, before: string[] = []): string[] => (text === 'none' ? [] : list(text, before));
+
+/** `[environment[/kind]=]response`, where `*` is any. */
+function leakRule(text: string, before: LeakRuleInput[] = []): LeakRuleInput[] {
+  if (text === 'default') return [];
+  const at = text.indexOf('=');
+  const [environment = '*', kind = '*', ...rest] = at < 0 ? [] : text.slice(0, at).split('/');
+  const isKind = kind === '*' || kind === 'secret' || kind === 'publishable';
+  if (!isKind || rest.length > 0) {
+    throw new InvalidArgumentError('Write it as environment/kind=response, e.g. live/secret=rotate:PT1H.');
+  }
+  const response = text.slice(at + 1) as LeakRuleInput['response'];
+  return [...before, { ...(environment !== '*' && { environment }), ...(kind !== '*' && { kind }), response }];
+}
+
+/** `null` takes the rule away; `undefined` leaves it as it is. */
+function unusedOf({ unused, unusedAfter, unusedAction }: KeyspaceOptions): object | null | undefined {
+  if (unusedAfter !== undefined) return { after: unusedAfter, action: unusedAction ?? 'announce' };
+  if (unusedAction !== undefined)
+    throw new UsageError('--unused-action says what happens after --unused-after: name both');
+  return unused === false ? null : undefined;
 }
 
 function policyOf(options: KeyspaceOptions): Record<string, unknown> | undefined {
   const { defaultLifetime, maxLifetime, defaultGrace, maxGrace, nonExpiring, secondRotation } = options;
   const { selfRotate, selfRevoke, anyScopes } = options;
   const scopes = anyScopes ? null : options.scopes;
+  const { expiryWarnings, endGrace, failedDelivery, leakResponse: leaks } = options;
   const policy = {
     defaultLifetime,
     maxLifetime,
@@ -136,6 +198,12 @@ function policyOf(options: KeyspaceOptions): Record<string, unknown> | undefined
     secondRotation,
     selfRotate,
     selfRevoke,
+    expiryWarnings,
+    rotation: rotationOf(options),
+    endGrace,
+    failedDelivery,
+    unused: unusedOf(options),
+    leaks,
   };
   return Object.values(policy).some((value) => value !== undefined) ? policy : undefined;
 }
@@ -165,6 +233,12 @@ function keyspaceText(keyspace: KeyspaceView): string {
     ['non-expiring', policy.nonExpiring ? 'allowed, with a justification' : 'not allowed'],
     ['second rotation', policy.secondRotation],
     ['by the holder', selfService(policy)],
+    ['expiry warnings', policy.expiryWarnings.join(', ') || 'none'],
+    ['rotation', rotationRuleText(policy.rotation)],
+    ['end of a grace', policy.endGrace],
+    ['failed delivery', policy.failedDelivery],
+    ['unused keys', policy.unused ? `${policy.unused.action} after ${policy.unused.after}` : 'may stay unused'],
+    ['leaks', leaksText(policy)],
     ['archived', keyspace.archivedAt],
     ['revision', String(keyspace.revision)],
   ]);
@@ -173,4 +247,9 @@ function keyspaceText(keyspace: KeyspaceView): string {
 function selfService({ selfRotate, selfRevoke }: KeyspaceView['policy']): string {
   const allowed = [...(selfRotate ? ['rotate'] : []), ...(selfRevoke ? ['revoke'] : [])];
   return allowed.length > 0 ? allowed.join(', ') : 'nothing';
+}
+
+function leaksText({ leaks }: KeyspaceView['policy']): string {
+  const rules = leaks.map(({ environment = '*', kind = '*', response }) => `${environment}/${kind}=${response}`);
+  return [...rules, '*/secret=revoke', '*/publishable=alert'].join(', ');
 }

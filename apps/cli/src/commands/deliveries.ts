@@ -1,0 +1,115 @@
+import type { DeliveredSecret } from '@keyledger/contracts';
+import type { DeliveryList, DeliveryView, PickedUpDelivery } from '@keyledger/contracts/http';
+import { Command } from 'commander';
+import { compactDecrypt, importJWK, type CryptoKey, type JWK } from 'jose';
+import { readFile } from 'node:fs/promises';
+import { UsageError } from '../exit.js';
+import { examples, yieldingSecret } from '../options.js';
+import { fields, table, type Column } from '../print.js';
+import type { RunWith } from '../run.js';
+import type { SecretOptions, Session } from '../session.js';
+
+interface PickUpOptions extends SecretOptions {
+  privateKey?: string;
+}
+
+export function deliveriesCommand(runWith: RunWith): Command {
+  const deliveries = new Command('deliveries').description(
+    'new secrets of rotations by policy, on their way to owners',
+  );
+
+  examples(deliveries.command('list').argument('<keyId>'), 'deliveries list KEY_ID')
+    .description('list the deliveries of a key, the newest first')
+    .action(
+      runWith(async (session, [keyId]) => {
+        const found = await session.call<DeliveryList>({ method: 'GET', path: '/v1/deliveries', query: { keyId } });
+        session.show(found, () => table(found.items, COLUMNS, session.terminal));
+      }),
+    );
+
+  const pickup = deliveries
+    .command('pickup')
+    .argument('<deliveryId>')
+    .description('take a new secret, this once: decrypted with your private key, or as the JWE that it is')
+    .option('--private-key <file>', 'the JWK that belongs to the public key of the receiver');
+  examples(
+    yieldingSecret(pickup),
+    'deliveries pickup DELIVERY_ID --private-key receiver.jwk --secret-file billing.new.key',
+    'deliveries pickup DELIVERY_ID > delivery.jwe',
+  ).action(runWith((session, [deliveryId], options: PickUpOptions) => pickUp(session, deliveryId, options)));
+  return deliveries;
+}
+
+/** Everything that can be wrong here is found out before the one request that takes the secret away. */
+async function pickUp(session: Session, deliveryId: string, options: PickUpOptions): Promise<void> {
+  const { privateKey: file, secretFile, showSecret } = options;
+  const path = `/v1/deliveries/${encodeURIComponent(deliveryId)}`;
+  if (file === undefined) {
+    if (secretFile !== undefined || showSecret) {
+      throw new UsageError('Without --private-key there is only the JWE, which goes to standard output');
+    }
+    const picked = await session.call<PickedUpDelivery>({ method: 'GET', path, once: true });
+    return session.show(picked, () => `${picked.jwe}\n`);
+  }
+  const privateKey = await privateKeyFrom(file);
+  const place = await session.placeFor(options);
+  let picked: PickedUpDelivery;
+  try {
+    picked = await session.call<PickedUpDelivery>({ method: 'GET', path, once: true });
+  } catch (error) {
+    await place.discard();
+    throw error;
+  }
+  const { jwe, ...delivery } = picked;
+  const content = await opened(jwe, privateKey).catch(async (error: unknown) => {
+    await place.discard();
+    session.note(`The delivery is given out once, and this was it; only the right private key opens it:\n${jwe}`);
+    throw error;
+  });
+  const shown = (await place.put(content.key)) ? { key: content.key } : {};
+  session.show({ ...delivery, ...shown }, () => fields([['secret', shown.key]]) + deliveryText(delivery));
+}
+
+async function privateKeyFrom(file: string): Promise<CryptoKey | Uint8Array> {
+  let jwk: JWK;
+  try {
+    jwk = JSON.parse(await readFile(file, 'utf8')) as JWK;
+  } catch (error) {
+    // A parser's own message would quote the file.
+    const problem = error instanceof SyntaxError ? 'it holds no JSON' : (error as Error).message;
+    throw new UsageError(`${file} cannot be read: ${problem}`);
+  }
+  if (typeof jwk.d !== 'string') throw new UsageError(`${file} must hold a private key as a JWK, with "d"`);
+  return importJWK(jwk, 'ECDH-ES').catch(() => {
+    throw new UsageError(`${file} must hold a private key as a JWK for ECDH-ES: P-256 or X25519`);
+  });
+}
+
+async function opened(jwe: string, privateKey: CryptoKey | Uint8Array): Promise<DeliveredSecret> {
+  try {
+    const { plaintext } = await compactDecrypt(jwe, privateKey);
+    return JSON.parse(new TextDecoder().decode(plaintext)) as DeliveredSecret;
+  } catch {
+    throw new Error('the delivery cannot be decrypted: it was encrypted to another public key');
+  }
+}
+
+const COLUMNS: Column<DeliveryView>[] = [
+  { head: 'DELIVERY', of: ({ deliveryId }) => deliveryId, whole: true },
+  { head: 'STATE', of: ({ state }) => state },
+  { head: 'VIA', of: ({ via }) => via },
+  { head: 'NEW SECRET', of: ({ secretId }) => secretId },
+  { head: 'PREPARED', of: ({ preparedAt }) => preparedAt },
+  { head: 'ENDS', of: ({ expiresAt }) => expiresAt },
+  { head: 'PROBLEM', of: ({ problem }) => problem },
+];
+
+function deliveryText(delivery: DeliveryView): string {
+  return fields([
+    ['delivery', delivery.deliveryId],
+    ['state', delivery.state],
+    ['key', delivery.keyId],
+    ['new secret', delivery.mask],
+    ['old secret', delivery.previousSecretId],
+  ]);
+}

@@ -1,0 +1,149 @@
+import {
+  streams,
+  type ChannelAudience,
+  type ChannelEvent,
+  type KeyspaceEvent,
+  type RecordedEvent,
+} from '@keyledger/contracts';
+import { channelDecider, keyDecider, type KeyState } from '@keyledger/domain';
+import type { Decisions, EventBatch } from '@keyledger/event-store';
+import type { ChannelDirectory, Projected, ReadModel } from '@keyledger/read-model';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClockCheck } from '../clock-check.js';
+import type { Reactor } from '../reactor.js';
+import type { Keyspaces } from './keyspaces.js';
+import type { Schedule } from './schedule.js';
+import type { Standing } from './standing.js';
+
+const KEYS_AT_ONCE = 64;
+const PAGE = 500;
+const WAIT_MS = 50;
+const LONGEST_WAIT_MS = 30_000;
+const KEY_STREAM = streams.key('');
+
+/** Follows all that has a say in when a key must be looked at next, and states it in the schedule. */
+export class Timekeeper implements Reactor {
+  readonly name = 'timekeeper';
+  readonly streamPrefixes = ['key-', 'keyspace-', 'channel-'];
+
+  constructor(
+    private readonly parts: {
+      schedule: Schedule;
+      keyspaces: Keyspaces;
+      standing: Standing;
+      channels: ChannelDirectory;
+      decisions: Decisions;
+      readModel: ReadModel;
+      clock: ClockCheck;
+    },
+  ) {}
+
+  /** @throws ClockOff, and whatever a store throws: the batch comes again */
+  async react({ events, position }: EventBatch): Promise<void> {
+    const keys = new Map<string, number>();
+    for (const { stream, revision, event } of events) {
+      if (stream.startsWith(KEY_STREAM)) keys.set(stream.slice(KEY_STREAM.length), revision);
+      else if ('keyspaceId' in event.data && event.type.startsWith('Keyspace')) {
+        this.parts.keyspaces.note({ stream, revision, event } as RecordedEvent<KeyspaceEvent>);
+      }
+    }
+    // Before any deadline that depends on a receiver: the directory may be behind this loop.
+    const channels = events.filter(({ stream }) => stream.startsWith('channel-')) as RecordedEvent<ChannelEvent>[];
+    await this.hearOf(channels);
+    await this.settle([...keys].map(([keyId, revision]) => ({ keyId, revision })));
+    for (const query of await this.touchedBy(events, channels)) await this.settleAll(query, position);
+  }
+
+  private async hearOf(channels: readonly RecordedEvent<ChannelEvent>[]): Promise<void> {
+    const last = channels.at(-1)?.position ?? 0n;
+    if (!(await this.parts.channels.at(last))) throw new Error('the channels are not known yet');
+  }
+
+  /** Whose deadlines a change of something else than a key moves. */
+  private async touchedBy(
+    events: readonly RecordedEvent[],
+    channels: readonly RecordedEvent<ChannelEvent>[],
+  ): Promise<KeysOf[]> {
+    const touched = new Map<string, KeysOf>();
+    for (const { event } of events) {
+      const isPolicy = event.type === 'KeyspacePolicyChanged' && event.data.changes.policy !== undefined;
+      if (!isPolicy && event.type !== 'KeyspaceArchived') continue;
+      const { keyspaceId } = event.data;
+      touched.set(keyspaceId, { within: [keyspaceId] });
+    }
+    for (const channelId of new Set(channels.map(({ event }) => event.data.channelId))) {
+      const { state } = await this.parts.decisions.load(channelDecider, streams.channel(channelId));
+      if (state?.type === 'receiver') touched.set(channelId, keysOf(state.audience));
+    }
+    return [...touched.values()];
+  }
+
+  private async settleAll(query: KeysOf, position: bigint): Promise<void> {
+    const { readModel, clock } = this.parts;
+    await this.readModelAt(position);
+    for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
+      const page = await readModel.listKeys({
+        ...query,
+        now: clock.now(),
+        limit: PAGE,
+        ...(cursor !== undefined && { cursor }),
+      });
+      await this.state(page.items);
+      cursor = page.nextCursor;
+    }
+  }
+
+  /** Keys that the read model does not list yet have events before this position, and would keep an old deadline. */
+  private async readModelAt(position: bigint): Promise<void> {
+    for (let waited = 0; ; waited += WAIT_MS) {
+      const status = await this.parts.readModel.projectionStatus();
+      if (BigInt(status.position) >= position || status.lag === '0') return;
+      if (waited > LONGEST_WAIT_MS) throw new Error('the read model is too far behind');
+      await sleep(WAIT_MS);
+    }
+  }
+
+  private async settle(keys: readonly { keyId: string; revision: number }[]): Promise<void> {
+    for (let from = 0; from < keys.length; from += KEYS_AT_ONCE) {
+      const found = await Promise.all(keys.slice(from, from + KEYS_AT_ONCE).map((key) => this.keyAt(key)));
+      await this.state(found.flatMap((key) => key ?? []));
+    }
+  }
+
+  /** From the read model if it has that revision, else from the events. */
+  private async keyAt({
+    keyId,
+    revision,
+  }: {
+    keyId: string;
+    revision: number;
+  }): Promise<Projected<KeyState> | undefined> {
+    const projected = await this.parts.readModel.keyById(keyId).catch(() => undefined);
+    if (projected && projected.revision >= revision) return projected;
+    const loaded = await this.parts.decisions.load(keyDecider, streams.key(keyId));
+    return loaded.state && { state: loaded.state, revision: loaded.revision };
+  }
+
+  private async state(keys: readonly Projected<KeyState>[]): Promise<void> {
+    const { schedule, keyspaces, standing, clock } = this.parts;
+    const now = clock.now();
+    const entries = await Promise.all(
+      keys.map(async ({ state, revision }) => {
+        const at = await standing.nextOf(state, await keyspaces.of(state.keyspaceId), now);
+        return { id: state.keyId, at, revision };
+      }),
+    );
+    await schedule.put(entries, now);
+  }
+}
+
+interface KeysOf {
+  within: 'all' | string[];
+  owner?: string;
+}
+
+function keysOf(audience: ChannelAudience): KeysOf {
+  if (audience === 'system') return { within: 'all' };
+  const within = 'keyspaceId' in audience ? [audience.keyspaceId] : ('all' as const);
+  return audience.ownerId === undefined ? { within } : { within, owner: audience.ownerId };
+}

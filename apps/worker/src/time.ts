@@ -1,0 +1,134 @@
+import { Decisions, type EventStore } from '@keyledger/event-store';
+import { KeyDigests, Sealing, type Logger, type Metrics, type Pepper, type SealingKey } from '@keyledger/platform';
+import { DeadlineIndex, type ChannelDirectory, type ReadModel, type RedisClient } from '@keyledger/read-model';
+import type { Job } from 'bullmq';
+import { ClockCheck } from './clock-check.js';
+import { KeyDeadlines } from './deadlines/key-deadlines.js';
+import { Keyspaces } from './deadlines/keyspaces.js';
+import { Rotations } from './deadlines/rotations.js';
+import { Schedule } from './deadlines/schedule.js';
+import { Standing, type UsageSource } from './deadlines/standing.js';
+import { Timekeeper } from './deadlines/timekeeper.js';
+import { Deliveries, type DeliveryAppointment } from './deliveries/deliveries.js';
+import { SecretWebhook } from './deliveries/secret-webhook.js';
+import type { Chore } from './housekeeping.js';
+import type { Outbound } from './outbound.js';
+import type { Queues } from './queues.js';
+import { ReactorLoop } from './reactor.js';
+
+/** So many keys at once; most of their time goes by in waiting for the event store. */
+const DEADLINES_AT_ONCE = 60;
+const DELIVERIES_AT_ONCE = 20;
+const LOCK_MS = 10_000;
+const SWEEP_EVERY_MS = 2500;
+const LOOK_AT_INDEX_MS = 2000;
+const LATENESS_BUCKETS_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
+
+export interface TimeParts {
+  store: EventStore;
+  redis: RedisClient;
+  readModel: ReadModel;
+  queues: Queues;
+  channels: ChannelDirectory;
+  outbound: Pick<Outbound, 'post'>;
+  usage: UsageSource;
+  peppers: readonly Pepper[];
+  sealingKeys: readonly SealingKey[];
+  metrics: Metrics;
+  logger: Logger;
+}
+
+/** What time brings to keys: the deadlines and the rotations and deliveries that come of them, put together. */
+export class Time {
+  readonly clock: ClockCheck;
+  private readonly loops: { loop: ReactorLoop; index: DeadlineIndex }[];
+  private readonly work: Promise<unknown>[] = [];
+  private timer: NodeJS.Timeout | undefined;
+
+  /** What has to be done regularly, by any one worker. */
+  readonly chores: Record<string, Chore>;
+
+  constructor(private readonly parts: TimeParts) {
+    const { store, redis, readModel, queues, channels, logger } = parts;
+    this.clock = new ClockCheck(redis, logger, (isRight) => queues.hold(isRight ? 'go on' : 'hold'));
+    const { clock } = this;
+    const decisions = new Decisions(store);
+    const keyspaces = new Keyspaces(decisions);
+    const standing = new Standing(parts.usage, channels);
+    const keys = new Schedule(new DeadlineIndex(redis, 'keys'), queues, 'deadlines');
+    const secrets = new Schedule(new DeadlineIndex(redis, 'deliveries'), queues, 'deliveries');
+    const timekeeper = new Timekeeper({ schedule: keys, keyspaces, standing, channels, decisions, readModel, clock });
+    const webhook = new SecretWebhook(channels, parts.outbound, new Sealing(parts.sealingKeys));
+    const deliveries = new Deliveries({ schedule: secrets, keyspaces, webhook, decisions, readModel, clock, logger });
+    this.loops = [
+      { loop: new ReactorLoop(timekeeper, store, keys.index, logger), index: keys.index },
+      { loop: new ReactorLoop(deliveries, store, secrets.index, logger), index: secrets.index },
+    ];
+    const rotations = new Rotations({ decisions, standing, digests: new KeyDigests(parts.peppers), logger });
+    const onLateness = this.lateness();
+    const all = { schedule: keys, keyspaces, standing, rotations, decisions, readModel, clock, logger, onLateness };
+    this.process(new KeyDeadlines(all), deliveries);
+    this.chores = {
+      deadlines: { everyMs: SWEEP_EVERY_MS, work: () => keys.sweep(clock.now()) },
+      deliveries: { everyMs: SWEEP_EVERY_MS, work: () => secrets.sweep(clock.now()) },
+    };
+    parts.metrics.gauge('keyledger_deadlines', 'Keys that have a next deadline', [], async (own) => {
+      own.set(await keys.index.size().catch(() => NaN));
+    });
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    await this.clock.start();
+    this.work.push(...this.loops.map(({ loop }) => loop.run(signal)));
+    this.timer = setInterval(() => void this.lookAtIndexes(), LOOK_AT_INDEX_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    this.clock.stop();
+    await Promise.all(this.work);
+  }
+
+  /** @throws Error that says why this worker does not act in the name of time. */
+  assertReady(): void {
+    const problem = this.clock.problem();
+    if (problem !== undefined) throw new Error(problem);
+    for (const { loop } of this.loops) {
+      const { subscribed, lastError } = loop.state();
+      if (!subscribed) throw new Error(`deadlines are not followed${lastError === undefined ? '' : `: ${lastError}`}`);
+    }
+  }
+
+  private process(keys: KeyDeadlines, deliveries: Deliveries): void {
+    const { queues } = this.parts;
+    const delaying = (job: Job) => (until: number) => job.moveToDelayed(until, job.token);
+    queues.process('deadlines', (job: Job<DeliveryAppointment>) => keys.work(job, delaying(job)), {
+      concurrency: DEADLINES_AT_ONCE,
+      lockMs: LOCK_MS,
+    });
+    queues.process('deliveries', (job: Job<DeliveryAppointment>) => deliveries.work(job, delaying(job)), {
+      concurrency: DELIVERIES_AT_ONCE,
+      lockMs: LOCK_MS,
+    });
+  }
+
+  /** Redis may lose the index, or a part of it, while nothing happens that would tell. */
+  private async lookAtIndexes(): Promise<void> {
+    for (const { loop, index } of this.loops) {
+      if (loop.state().subscribed && !(await index.isIntact().catch(() => true))) {
+        this.parts.logger.warn({}, 'a deadline index is gone; it is derived again from the events');
+        loop.beginAnew();
+      }
+    }
+  }
+
+  private lateness(): (seconds: number) => void {
+    const histogram = this.parts.metrics.histogram(
+      'keyledger_deadline_lateness_seconds',
+      'How late a deadline was looked at',
+      [],
+      LATENESS_BUCKETS_SECONDS,
+    );
+    return (seconds) => histogram.observe(seconds);
+  }
+}

@@ -1,0 +1,127 @@
+import { DEADLINE_TAGS, redisNames, type DeadlineIndexName } from '@keyledger/contracts';
+import { randomUUID } from 'node:crypto';
+import type { RedisClient } from './connect.js';
+import { RedisLink, type KeyCommand } from './link.js';
+import { positionFrom, positionText } from './meta.js';
+import { beginMarker, moveMarker, putDeadline } from './scripts.js';
+
+/** When somebody has to look at something next. */
+export interface DeadlineEntry {
+  id: string;
+  /** Milliseconds since the Unix epoch; absent: never, as it is. */
+  at?: number | undefined;
+  /** Revision of the stream that this follows from. */
+  revision: number;
+}
+
+export interface Due {
+  id: string;
+  at: number;
+}
+
+/** A part of the index is gone, or another process has begun to derive it anew: read `position` again and go on there. */
+export class DeadlinesLost extends Error {
+  constructor() {
+    super('a part of the deadline index is gone; it is derived again from the events');
+    this.name = 'DeadlinesLost';
+  }
+}
+
+/** Versions as they fit into the fraction of a score beside milliseconds up to the year 2109. */
+const VERSIONS = 1024;
+const LAST_MS = 2 ** 42 - 1;
+
+/**
+ * The one next deadline of each key (or delivery), in a few sorted sets: member the id, score the instant. It is derived
+ * from the events by whoever follows them, in any order and by several processes at once, and of no generation.
+ *
+ * Each set has a marker in its own slot that says up to which position of the log everything is in it, written after it.
+ * So what a Redis node loses in a crash it loses from the end, and the oldest marker is a safe place to begin. A marker
+ * that is gone says that its set is: then a new one, of a new epoch, begins at the start of the log, and whoever still
+ * works in the old epoch hears of it when he next moves the markers.
+ */
+export class DeadlineIndex {
+  private readonly link: RedisLink;
+  private epochs: readonly string[] = [];
+
+  constructor(
+    redis: RedisClient,
+    private readonly name: DeadlineIndexName,
+  ) {
+    this.link = RedisLink.of(redis);
+  }
+
+  /** Up to where the log is in the index. From here on this process works in the epochs that it has seen now. */
+  async read(): Promise<bigint> {
+    const fresh = `${randomUUID()} ${positionText(0n)}`;
+    const markers = await this.link.batch(this.onMarkers(beginMarker, [fresh]));
+    const parts = markers.map((marker) => String(marker).split(' '));
+    this.epochs = parts.map(([epoch = '']) => epoch);
+    return parts.map(([, position]) => positionFrom(position)).reduce((least, one) => (one < least ? one : least));
+  }
+
+  /** Everything up to a position is in the index. @throws DeadlinesLost, ReadModelUnavailable */
+  async advance(_reactor: string, position: bigint): Promise<void> {
+    const commands = DEADLINE_TAGS.map((tag, index) => ({
+      call: moveMarker,
+      key: redisNames.deadlineMarker(this.name, tag),
+      args: [this.epochs[index] ?? '', positionText(position)],
+    }));
+    if ((await this.link.batch(commands)).includes(0)) throw new DeadlinesLost();
+  }
+
+  /** Whether the index is still the one that this process derives. @throws ReadModelUnavailable */
+  async isIntact(): Promise<boolean> {
+    const markers = await this.link.batch(this.onMarkers('get', []));
+    return markers.every((marker, index) => String(marker).startsWith(`${this.epochs[index]} `));
+  }
+
+  /** States when things are due next. What follows from a newer revision stays. @throws ReadModelUnavailable */
+  async put(entries: readonly DeadlineEntry[]): Promise<void> {
+    await this.link.batch(
+      entries.map(({ id, at, revision }) => {
+        const version = revision % VERSIONS;
+        const score =
+          at === undefined ? '' : String(Math.min(Math.max(0, Math.floor(at)), LAST_MS) + version / VERSIONS);
+        return { call: putDeadline, key: redisNames.deadlines(this.name, tagOf(id)), args: [id, score, version] };
+      }),
+    );
+  }
+
+  /** What is due until an instant, some of the earliest of each part, at most about `limit`. @throws ReadModelUnavailable */
+  async due(untilMs: number, limit: number): Promise<Due[]> {
+    const most = Math.ceil(limit / DEADLINE_TAGS.length);
+    const replies = await this.link.batch(
+      DEADLINE_TAGS.map((tag) => ({
+        call: 'zrangebyscore',
+        key: redisNames.deadlines(this.name, tag),
+        args: ['-inf', `(${untilMs + 1}`, 'WITHSCORES', 'LIMIT', 0, most],
+      })),
+    );
+    return replies.flatMap((reply) => pairsOf(reply as string[]));
+  }
+
+  /** How many deadlines there are. @throws ReadModelUnavailable */
+  async size(): Promise<number> {
+    const keys = DEADLINE_TAGS.map((tag) => ({ call: 'zcard', key: redisNames.deadlines(this.name, tag) }));
+    return (await this.link.batch(keys)).reduce<number>((sum, one) => sum + Number(one), 0);
+  }
+
+  private onMarkers(call: KeyCommand['call'], args: string[]): KeyCommand[] {
+    return DEADLINE_TAGS.map((tag) => ({ call, key: redisNames.deadlineMarker(this.name, tag), args }));
+  }
+}
+
+function tagOf(id: string): string {
+  let sum = 0;
+  for (let i = 0; i < id.length; i++) sum = (sum * 31 + id.charCodeAt(i)) >>> 0;
+  return DEADLINE_TAGS[((sum ^ (sum >>> 7)) >>> 0) % DEADLINE_TAGS.length] as string;
+}
+
+function pairsOf(reply: readonly string[]): Due[] {
+  const found: Due[] = [];
+  for (let i = 0; i + 1 < reply.length; i += 2) {
+    found.push({ id: String(reply[i]), at: Math.floor(Number(reply[i + 1])) });
+  }
+  return found;
+}

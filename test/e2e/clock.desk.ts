@@ -1,0 +1,133 @@
+import { sealedPlaces, streams, type ChannelTarget } from '@keyledger/contracts';
+import {
+  channelDecider,
+  keyDecider,
+  type ChannelCommand,
+  type ChannelState,
+  type KeyCommand,
+  type KeyState,
+} from '@keyledger/domain';
+import { Decisions, EventStore } from '@keyledger/event-store';
+import { Sealing } from '@keyledger/platform';
+import { compactDecrypt, exportJWK, generateKeyPair, type CryptoKey, type JWK } from 'jose';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { ChannelEvent, KeyEvent, LeakResponse, RecordedEvent } from '@keyledger/contracts';
+
+const SEALING = { id: 'test', key: Buffer.alloc(32, 7) };
+/** Settings under which a system takes receivers on loopback. */
+export const RECEIVER_ENV = {
+  KEYLEDGER_SEALING_KEYS: `${SEALING.id}:${SEALING.key.toString('base64')}`,
+  KEYLEDGER_ALLOWED_TARGETS: '127.0.0.0/8',
+};
+export const SIGNING_SECRET = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
+
+/** What stands in the event store, and receivers put there. */
+export class Ledger {
+  readonly store: EventStore;
+  readonly decisions: Decisions;
+
+  constructor(url: string) {
+    this.store = new EventStore({ url });
+    this.decisions = new Decisions(this.store);
+  }
+
+  dispose(): Promise<void> {
+    return this.store.dispose();
+  }
+
+  async key(keyId: string): Promise<RecordedEvent[]> {
+    return (await this.store.load(streams.key(keyId))).events;
+  }
+
+  async types(keyId: string): Promise<string[]> {
+    return (await this.key(keyId)).map(({ event }) => event.type);
+  }
+
+  /** A leak report about a secret, with what is done about it. */
+  async leak(keyId: string, secretId: string, response: LeakResponse): Promise<void> {
+    const now = new Date().toISOString();
+    const leakId = randomUUID();
+    const command: KeyCommand = { type: 'ReportLeak', leakId, secretId, source: 'report', response, now };
+    const context = { commandId: leakId, now, actor: { type: 'system', id: 'test' }, reason: 'test' } as const;
+    const outcome = await this.decisions.run<KeyCommand, KeyState | undefined, KeyEvent>(
+      keyDecider,
+      streams.key(keyId),
+      command,
+      { ...context, requestId: leakId },
+    );
+    if (!outcome.accepted) throw new Error(JSON.stringify(outcome.refusal));
+  }
+
+  async receiver(ownerId: string, target: ChannelTarget): Promise<string> {
+    const channelId = randomUUID().replaceAll('-', '').slice(0, 22);
+    const now = new Date().toISOString();
+    const secretId = randomBytes(6).toString('hex');
+    const sealed = new Sealing([SEALING]).seal(sealedPlaces.channelSecret(channelId, secretId), SIGNING_SECRET);
+    const command: ChannelCommand = {
+      type: 'RegisterChannel',
+      channelId,
+      name: 'receiver',
+      channelType: 'receiver',
+      audience: { ownerId },
+      target,
+      secret: { secretId, sealed, createdAt: now },
+      now,
+    };
+    const context = { commandId: channelId, now, actor: { type: 'system', id: 'test' }, reason: 'test' } as const;
+    const outcome = await this.decisions.run<ChannelCommand, ChannelState | undefined, ChannelEvent>(
+      channelDecider,
+      streams.channel(channelId),
+      command,
+      { ...context, requestId: channelId },
+    );
+    if (!outcome.accepted) throw new Error(JSON.stringify(outcome.refusal));
+    return channelId;
+  }
+}
+
+/** A key pair of a receiver. */
+export class ReceiverKeys {
+  private constructor(
+    readonly publicJwk: Record<string, string>,
+    readonly privateJwk: JWK,
+    private readonly privateKey: CryptoKey,
+  ) {}
+
+  static async make(): Promise<ReceiverKeys> {
+    const { publicKey, privateKey } = await generateKeyPair('ECDH-ES', { crv: 'P-256', extractable: true });
+    const jwk = (await exportJWK(publicKey)) as Record<string, string>;
+    return new ReceiverKeys(jwk, await exportJWK(privateKey), privateKey);
+  }
+
+  async open(jwe: string): Promise<{ key: string; secretId: string; keyId: string }> {
+    const { plaintext } = await compactDecrypt(jwe, this.privateKey);
+    return JSON.parse(new TextDecoder().decode(plaintext));
+  }
+}
+
+export interface Received {
+  headers: NodeJS.Dict<string | string[]>;
+  text: string;
+  body: { type: string; data: { jwe: string; deliveryId: string; keyId: string } };
+}
+
+/** An HTTP receiver on loopback. `answer` says what it answers to the n-th request (from 0). */
+export async function startReceiver(
+  answer: (nth: number) => number = () => 204,
+): Promise<{ url: string; received: Received[]; close: () => void }> {
+  const received: Received[] = [];
+  const server: Server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const text = Buffer.concat(chunks).toString();
+      received.push({ headers: request.headers, text, body: JSON.parse(text) });
+      response.writeHead(answer(received.length - 1)).end();
+    });
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}/secrets`, received, close: () => void server.close() };
+}
