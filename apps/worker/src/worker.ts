@@ -71,7 +71,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     smtp: { url: config.smtpUrl, from: config.smtpFrom },
     retriesMs: config.notificationRetries,
   });
-  const leaks = leakWork({ store, redis, readModel, checkpoints, decisions, personal, logger });
+  const leaks = leakWork({ redis, readModel, checkpoints, decisions, personal, logger });
   const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
   const reactors = [...notifications.reactors, leaks.finisher].map((reactor) => {
     return new ReactorLoop(reactor, store, checkpoints, logger);
