@@ -1,4 +1,5 @@
-/** `npm run bench [-- verify|projection|jobs|start|leaks|scan …]`: all benchmarks, or those that are named. */
+/** `npm run bench [-- verify|projection|jobs|start|leaks|scan|audit …]`: all benchmarks, or those that are named. */
+import { benchAudit } from './audit.bench.mjs';
 import { benchLeaks } from './leaks.bench.mjs';
 import { benchJobs } from './jobs.bench.mjs';
 import { benchProjection } from './projection.bench.mjs';
@@ -15,6 +16,7 @@ const BENCHES = {
   start: benchStart,
   leaks: benchLeaks,
   scan: benchScan,
+  audit: benchAudit,
 };
 
 const names = process.argv.slice(2);

@@ -95,6 +95,18 @@ describe('personal data', () => {
     expect(JSON.stringify((await desk.admin.post('/v1/verify', { key })).body)).not.toMatch(/contact|pii:/);
   });
 
+  it('is shown in the audit trail, where a person can be looked for, and reading it leaves nothing readable behind', async () => {
+    const reader = { 'x-forwarded-for': '198.51.100.231', 'x-keyledger-on-behalf-of': 'auditor@example.org' };
+    const { body } = await desk.admin.get(`/v1/audit/events?actorId=${JANE}`, reader);
+    expect(body.items).toHaveLength(1);
+    expect(JSON.stringify(body.items[0])).toContain(JO.email);
+    expect(JSON.stringify(body.items[0])).toContain(ADDRESS);
+    const csv = await desk.admin.get(`/v1/audit/events?keyId=${keyId}&format=csv`, reader);
+    expect(csv.body.text).toContain(JANE);
+    const files = await readAll(system.eventStore.folder);
+    for (const value of ['198.51.100.231', 'auditor@example.org']) expect(files).not.toContain(value);
+  });
+
   it('of an owner is changed with the owner, and giving it again unchanged records nothing', async () => {
     const { keyId: other } = await desk.issue(mine, { owner: { id: 'app-x', type: 'service', contact: JO } });
     const same = await desk.admin.patch(`/v1/keys/${other}`, { owner: { id: 'app-x', type: 'service', contact: JO } });
@@ -183,6 +195,21 @@ describe('an erasure', () => {
     const receipt = await desk.admin.post('/v1/keys', { ...requestFor(mine), owner }, FROM_JANE);
     expect(receipt.headers.get('idempotent-replayed')).toBe('true');
     expect(receipt.body).toMatchObject({ keyId, owner: { contact: erased } });
+  });
+
+  it.each(['json', 'ndjson', 'csv', 'ocsf'])('is seen in the audit trail as %s', async (format) => {
+    const { body } = await desk.admin.get(`/v1/audit/events?keyId=${keyId}&format=${format}`);
+    const text = JSON.stringify(body);
+    expect(text).toContain('[erased]');
+    for (const value of PERSONAL) expect([value, text.includes(value)]).toEqual([value, false]);
+    expect(text).not.toContain('pii:v1:');
+  });
+
+  it('is seen in the past, too', async () => {
+    for (const path of [`keys/${keyId}`, 'state?owner=app-jo']) {
+      const text = JSON.stringify((await desk.admin.get(`/v1/audit/${path}`)).body);
+      expect([path, text.includes('[erased]'), text.includes(JO.email)]).toEqual([path, true, false]);
+    }
   });
 
   it('is on record with its reason, and names nobody', async () => {

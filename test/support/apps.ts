@@ -38,7 +38,12 @@ export async function startApp(name: AppName, env: NodeJS.ProcessEnv): Promise<A
   const app = new RealProcess({
     name,
     module: `dist/apps/${name}/src/main.js`,
-    env: { NODE_ENV: 'production', [`KEYLEDGER_${name.toUpperCase()}_PORT`]: String(port), ...env },
+    env: {
+      NODE_ENV: 'production',
+      [`KEYLEDGER_${name.toUpperCase()}_PORT`]: String(port),
+      KEYLEDGER_DATA_DIR: temporaryFolder(),
+      ...env,
+    },
     ready: () => isReady(baseUrl),
   });
   await app.start();

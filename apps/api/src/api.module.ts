@@ -2,6 +2,13 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import { Decisions, EventStore } from '@keyledger/event-store';
+import { TrailReader } from '@keyledger/audit';
+import { AccessLog } from './audit/access-log.js';
+import { Differences } from './audit/differences.js';
+import { AuditEventsController } from './audit/events.controller.js';
+import { TrailNews } from './audit/news.js';
+import { AuditPastController } from './audit/past.controller.js';
+import { Past } from './audit/past.js';
 import { Incidents } from '@keyledger/leaks';
 import { AuthGuard, KeyDigests, PersonalData, READINESS, Sealing } from '@keyledger/platform';
 import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
@@ -73,6 +80,8 @@ export class ApiModule {
         SelfController,
         KeysController,
         KeyspacesController,
+        AuditEventsController,
+        AuditPastController,
         ChannelsController,
         NotificationsController,
         LeaksController,
@@ -97,6 +106,7 @@ export class ApiModule {
         { provide: PersonalData, useValue: parts.personal },
         { provide: Subjects, useValue: parts.subjects },
         { provide: Erasures, useValue: parts.erasures },
+        ...auditProviders(parts),
         { provide: Sealing, useValue: parts.sealing },
         { provide: ChannelDirectory, useValue: parts.channels },
         { provide: NotificationIndex, useValue: parts.notifications },
@@ -114,4 +124,16 @@ export class ApiModule {
       ],
     };
   }
+}
+
+function auditProviders({ eventStore, history, personal }: Parts) {
+  const trail = new TrailReader(eventStore, history, (events) => personal.revealDeep(events));
+  const past = new Past(eventStore, history, trail, personal);
+  return [
+    { provide: TrailReader, useValue: trail },
+    { provide: Past, useValue: past },
+    { provide: Differences, useValue: new Differences(eventStore, history, past) },
+    { provide: AccessLog, useValue: new AccessLog(eventStore, (context) => personal.context(context)) },
+    { provide: TrailNews, useValue: new TrailNews(eventStore) },
+  ];
 }

@@ -13,7 +13,8 @@ import { VERSION } from './version.js';
 export async function startApi(config: ApiConfig, logger: Logger): Promise<() => Promise<void>> {
   const parts = assemble(config, logger);
   const { incidents, digests, githubKeys, leakLog, decoySightings } = parts;
-  const { readModel, eventStore, redis, firstStart, verification, credentials, failed, metrics, meter } = parts;
+  const { readModel, eventStore, redis, firstStart, historian, verification, credentials, failed, metrics, meter } =
+    parts;
   const end = new AbortController();
   const following = Promise.all([parts.channels.run(end.signal), parts.erasures.run(end.signal)]);
   await readModel.start();
@@ -38,8 +39,10 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   logger.debug({ routes: routesOf(http.app) }, 'routes');
   // What it throws after two minutes of trying is for nobody to handle: it ends the process.
   void firstStart.run();
+  void historian.run();
   return async () => {
     firstStart.stop();
+    historian.stop();
     await http.close();
     await decoySightings.close();
     await meter.stop();

@@ -1,3 +1,4 @@
+import { History } from '@keyledger/audit';
 import { streams } from '@keyledger/contracts';
 import { keyDecider } from '@keyledger/domain';
 import { Decisions, EventStore } from '@keyledger/event-store';
@@ -26,6 +27,8 @@ import {
   UsageStore,
 } from '@keyledger/read-model';
 import { Credentials, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
+import { join } from 'node:path';
+import { Historian } from './audit/historian.js';
 import { Allowance } from './leaks/allowance.js';
 import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
@@ -36,23 +39,33 @@ import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { FirstStart } from './system/first-start.js';
+import { VERSION } from './version.js';
 
-const { eventStoreUrl, redisUrl, host, apiPort, adminKey, peppers, trustedProxies, logLevel, maxStalenessSeconds } =
-  SETTINGS;
-const { githubKeysUrl } = SETTINGS;
-const { sealingKeys, dataDir, personalData, subjectKeysDir } = SETTINGS;
+const {
+  eventStoreUrl,
+  redisUrl,
+  host,
+  apiPort,
+  dataDir,
+  adminKey,
+  peppers,
+  trustedProxies,
+  logLevel,
+  maxStalenessSeconds,
+} = SETTINGS;
+const { githubKeysUrl, sealingKeys, personalData, subjectKeysDir } = SETTINGS;
 export const API_SETTINGS = {
   eventStoreUrl,
   redisUrl,
   host,
   apiPort,
+  dataDir,
   adminKey,
   peppers,
   trustedProxies,
   logLevel,
   maxStalenessSeconds,
   githubKeysUrl,
-  dataDir,
   sealingKeys,
   personalData,
   subjectKeysDir,
@@ -84,6 +97,8 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const failed = new FailedCredentials(logger, metrics);
   const visibility = new Visibility(readModel, logger);
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
+  const history = new History(eventStore, { folder: join(config.dataDir, 'audit', 'snapshots'), version: VERSION });
+  const historian = new Historian(history, logger);
   const incidentIndex = new IncidentIndex(redis);
   const incidents = new Incidents({ decisions, readModel, index: incidentIndex, clock: systemClock });
   const leakLog = new LeakLog(logger, metrics);
@@ -126,6 +141,8 @@ export function assemble(config: ApiConfig, logger: Logger) {
     failed,
     visibility,
     receipts,
+    history,
+    historian,
     decoySightings,
     incidentIndex,
     incidents,

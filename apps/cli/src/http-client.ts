@@ -61,6 +61,39 @@ export class HttpClient {
     }
   }
 
+  /**
+   * The text of an answer of any length as it comes, asked once. Only the beginning of it has a timeout, and every
+   * silence of `silenceMs`.
+   * @throws as `call`; Unreachable too when it breaks off
+   */
+  async *stream(call: Call, { silenceMs }: { silenceMs: number }): AsyncGenerator<string, void, undefined> {
+    const { url, init } = this.requestOf(call);
+    const leaving = new AbortController();
+    let timer = setTimeout(() => leaving.abort(), call.timeoutMs ?? this.options.timeoutMs);
+    try {
+      const response = await fetch(url, { ...init, signal: leaving.signal });
+      if (!response.ok || !response.body) throw await this.failureOf(response, url);
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+        clearTimeout(timer);
+        timer = setTimeout(() => leaving.abort(), silenceMs);
+        yield decoder.decode(chunk, { stream: true });
+      }
+    } catch (error) {
+      if (error instanceof Refused || error instanceof Unreachable) throw error;
+      throw new Unreachable(`${this.base.origin} broke off: ${whyNoAnswer(error, silenceMs)}`);
+    } finally {
+      clearTimeout(timer);
+      leaving.abort();
+    }
+  }
+
+  private async failureOf(response: Response, url: URL): Promise<Error> {
+    const problem = problemOf(response.status, parseJson(await response.text()), url);
+    const away = [502, 503, 504].includes(response.status);
+    return away ? new Unreachable(problem.title, problem) : new Refused(problem);
+  }
+
   private requestOf(call: Call): { url: URL; init: RequestInit } {
     const url = new URL(this.base);
     url.pathname = url.pathname.replace(/\/$/, '') + call.path;

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { auditCommand } from './commands/audit.js';
 import { channelsCommand } from './commands/channels.js';
 import { deliveriesCommand } from './commands/deliveries.js';
 import { keysCommand } from './commands/keys.js';
@@ -64,6 +65,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     deliveriesCommand(runWith),
     receiversCommand(runWith),
     verifyCommand(runWith),
+    auditCommand(runWith),
     leaksCommand(runWith),
     privacyCommand(runWith),
     scanCommand(runWith),

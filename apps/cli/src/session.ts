@@ -61,6 +61,23 @@ export class Session {
     return this.client(await this.credential()).call<T>(call);
   }
 
+  /** An answer of any length, to standard output as it comes. */
+  async copy(call: Call, silenceMs: number): Promise<void> {
+    const client = this.client(await this.credential());
+    for await (const text of client.stream(call, { silenceMs })) this.terminal.stdout.write(text);
+  }
+
+  /** As `copy`, but every line is looked at. */
+  async *lines(call: Call, silenceMs: number): AsyncGenerator<string> {
+    const client = this.client(await this.credential());
+    let rest = '';
+    for await (const text of client.stream(call, { silenceMs })) {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+  }
+
   /** A change: repeatable under its Idempotency-Key, with who wants it and why. */
   async change<T>(
     method: 'POST' | 'PATCH',

@@ -6,7 +6,11 @@
  * sumdb/note: `name+id+base64(0x01 || public key)`, and for signing `PRIVATE+KEY+name+id+base64(0x01 || seed)`. A
  * receipt (C2SP tlog-proof) proves one leaf, a bundle (a folder) a range of them, both to somebody who has nothing but
  * a public key. The tree's hashes are files in the layout of C2SP tlog-tiles (`FileTiles`), derived from the events and
- * never asked for by whoever checks. Nothing here knows Nest, Redis, HTTP or the clock.
+ * never asked for by whoever checks.
+ *
+ * And replay: the same events as rows of a trail, as CSV, as OCSF for a SIEM; keys as they were at any moment, by the
+ * domain's own `evolve` and `judge`; what decided a verdict of the past. `History` answers for all keys at bounded
+ * memory. Nothing here knows Nest, Redis, HTTP or the clock.
  */
 export { canonicalJson, NotJson, type Json } from './canonical.js';
 export {
@@ -61,3 +65,12 @@ export { BUNDLE_FILES, BUNDLE_FORMAT, type Manifest } from './bundle.js';
 export { writeBundle, type BundleSource, type WrittenBundle } from './bundle-writer.js';
 export { verifyBundle, type BundleFinding, type BundleReport, type VerifyBundleOptions } from './bundle-verifier.js';
 export { type EventIdentity, type Misfit } from './bundle-range.js';
+export { Subjects, type StreamReader } from './subjects.js';
+export { subjectIn, type Subject } from './subject.js';
+export { fits, prefixesFor, trailRow, type TrailFilter, type TrailRow } from './trail.js';
+export { TrailReader, type TrailBatch, type TrailFind, type TrailQuery } from './trail-reader.js';
+export { csvHeader, csvRow, TRAIL_COLUMNS, type CsvColumn } from './csv.js';
+export { cloudEventOf, OCSF_VERSION, ocsfOf } from './ocsf.js';
+export { advanceKey, explain, happenedAt, keyAt, type Cut, type Explained, type KeyAt } from './replay.js';
+export { History, type HistoryOptions, type LogReader } from './history.js';
+export { type FoundKey } from './merge.js';

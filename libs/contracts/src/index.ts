@@ -21,4 +21,5 @@ export * from './events/leak.events.js';
 export * from './events/channel.events.js';
 export * from './events/delivery.events.js';
 export * from './events/usage.events.js';
+export * from './events/audit.events.js';
 export * from './events/catalog.js';

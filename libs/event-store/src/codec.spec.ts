@@ -28,7 +28,7 @@ function resolved(type: string, data: unknown, metadata: unknown, more: object =
     position: { commit: 41n, prepare: 41n },
     ...more,
   };
-  return { event, commitPosition: 42n } as Resolved;
+  return { event, commitPosition: 42n };
 }
 
 describe('decoding', () => {

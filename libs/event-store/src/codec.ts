@@ -11,6 +11,7 @@ import {
 } from '@keyledger/contracts';
 import { jsonEvent, type EventData, type JSONType, type ResolvedEvent } from '@kurrent/kurrentdb-client';
 import { CorruptEvent, EventStoreRefused } from './errors.js';
+import type { RawResolved } from './read-wire.js';
 
 /** An event to append. */
 export interface NewEvent<E extends LedgerEvent = LedgerEvent> {
@@ -47,7 +48,7 @@ export function encode(events: readonly NewEvent[]): EventData[] {
 }
 
 /** What a read gives about one place in the log: an event, or a link to one. */
-type Resolved = Pick<ResolvedEvent, 'event' | 'link' | 'commitPosition'>;
+type Resolved = Pick<ResolvedEvent, 'event' | 'link' | 'commitPosition'> | RawResolved;
 
 /** What a reader makes of one place in the log; `undefined`: nothing of ours stands there. */
 export type Decoder<T> = (resolved: Resolved) => T | undefined;

@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { decode, decodeStored, encode, positionOf, type Decoder, type NewEvent, type StoredEvent } from './codec.js';
 import { Connection } from './connection.js';
 import { CorruptEvent, EventStoreUnavailable, RevisionConflict } from './errors.js';
+import { readLog } from './log-reading.js';
+import type { ReadDirection } from './read-wire.js';
 import { readStored, type ReadStoredOptions } from './stored-reading.js';
 import { subscribe, type EventBatch, type SubscribeOptions } from './subscription.js';
 import { NoTurn, Turns } from './turns.js';
@@ -13,6 +15,28 @@ export interface EventStoreOptions {
   url: string;
   /** How long one call may take; an append with its repetitions takes at most twice that. */
   timeoutMs?: number;
+}
+
+/** A pass over the log that ends. */
+export interface ReadAllOptions {
+  direction: ReadDirection;
+  /** Exclusive: forwards what is behind it, backwards what is before it; left out, from the log's own end. */
+  from?: bigint;
+  /** Forwards: with the event at `from` itself. */
+  inclusive?: boolean;
+  streamPrefixes: readonly string[];
+  /** Events at most; else as far as the log goes when this begins. */
+  limit?: number;
+  signal?: AbortSignal;
+}
+
+/** A pass over one stream that ends. */
+export interface ReadStreamOptions {
+  direction: ReadDirection;
+  /** Inclusive; left out, from the stream's own end. */
+  fromRevision?: number;
+  limit?: number;
+  signal?: AbortSignal;
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
@@ -125,6 +149,46 @@ export class EventStore {
     yield* readStored(new Connection(this.url, this.timeoutMs), { ...options, signal }, end);
   }
 
+  /**
+   * Events of the streams with the given name prefixes, oldest or newest first, in batches as they arrive; while the
+   * reader works on one the store waits. It shares one connection with other reads, and ends when its loop is left.
+   * @throws CorruptEvent, EventStoreUnavailable, EventStoreRefused; what `signal` aborts with
+   */
+  async *readAll(options: ReadAllOptions): AsyncGenerator<RecordedEvent[], void, undefined> {
+    const { direction, from, inclusive = false, streamPrefixes, limit } = options;
+    const forwards = direction === 'forwards';
+    if (!forwards && from === 0n) return;
+    const start = from === undefined || (forwards && from <= 0n) ? (forwards ? 'start' : 'end') : from;
+    // Forwards the server begins with the event at the very position, which is not asked for.
+    const most = limit === undefined || start === 'start' || !forwards ? limit : limit + 1;
+    const spec = {
+      direction,
+      of: { streamPrefixes },
+      from: start,
+      ...(most !== undefined && { limit: most }),
+    } as const;
+    let left = limit ?? Infinity;
+    for await (const batch of readLog(this.openConnection(), spec, this.signalOf(options))) {
+      const events = batch
+        .flatMap((one) => decode(one) ?? [])
+        .filter(({ position }) => !forwards || from === undefined || inclusive || position > from)
+        .slice(0, left);
+      left -= events.length;
+      if (events.length > 0) yield events;
+      if (left === 0) return;
+    }
+  }
+
+  /** The events of one stream, as `readAll`; none if there is no such stream. */
+  async *readStream(stream: string, options: ReadStreamOptions): AsyncGenerator<RecordedEvent[], void, undefined> {
+    const { direction, fromRevision, limit } = options;
+    const from = fromRevision === undefined ? (direction === 'forwards' ? 'start' : 'end') : BigInt(fromRevision);
+    const spec = { direction, of: { stream }, from, ...(limit !== undefined && { limit }) } as const;
+    for await (const batch of readLog(this.openConnection(), spec, this.signalOf(options))) {
+      yield batch.flatMap((one) => decode(one) ?? []);
+    }
+  }
+
   /** Position of the newest event of the log, the store's own included; 0 if it is empty. */
   async head(): Promise<bigint> {
     const [newest] = await this.read((client) =>
@@ -223,6 +287,15 @@ export class EventStore {
 
   private async pause(pauseMs: number): Promise<void> {
     await pause(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: this.closing.signal }).catch(() => undefined);
+  }
+
+  private openConnection(): Connection {
+    this.checkOpen();
+    return this.connection;
+  }
+
+  private signalOf({ signal }: { signal?: AbortSignal }): AbortSignal {
+    return signal ? AbortSignal.any([signal, this.closing.signal]) : this.closing.signal;
   }
 
   private checkOpen(): void {

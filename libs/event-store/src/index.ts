@@ -6,7 +6,7 @@
  * they are stored, `subscribeStored` and `readStored` give.
  */
 export * from './errors.js';
-export { EventStore, type EventStoreOptions } from './event-store.js';
+export { EventStore, type EventStoreOptions, type ReadAllOptions, type ReadStreamOptions } from './event-store.js';
 export { type EventBatch, type SubscribeOptions } from './subscription.js';
 export { type NewEvent, type StoredEvent } from './codec.js';
 export { type ReadStoredOptions } from './stored-reading.js';

@@ -1,4 +1,5 @@
 import type { Instant } from '../time.js';
+import type { AuditAccessEvent } from './audit.events.js';
 import type { ChannelEvent, NotificationEvent } from './channel.events.js';
 import type { DeliveryEvent } from './delivery.events.js';
 import type { KeyEvent } from './key.events.js';
@@ -10,7 +11,15 @@ import type { UsageEvent } from './usage.events.js';
 
 /** Every event that we append. */
 export type LedgerEvent =
-  KeyEvent | KeyspaceEvent | LeakEvent | ChannelEvent | NotificationEvent | DeliveryEvent | UsageEvent | SubjectEvent;
+  | KeyEvent
+  | KeyspaceEvent
+  | LeakEvent
+  | ChannelEvent
+  | NotificationEvent
+  | DeliveryEvent
+  | UsageEvent
+  | SubjectEvent
+  | AuditAccessEvent;
 export type EventType = LedgerEvent['type'];
 
 /** An event as the store gives it back: data in its newest shape, and where and when it was recorded. */
@@ -34,7 +43,7 @@ type RequiredMember<D> = { [K in keyof D]-?: object extends Pick<D, K> ? never :
 
 /** The kinds of streams that there are. */
 export type StreamCategory =
-  'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage' | 'subject';
+  'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage' | 'subject' | 'audit-access';
 
 /** What is written down about one event type. */
 export interface CatalogEntry<T extends EventType = EventType> {
@@ -172,6 +181,8 @@ export const EVENT_CATALOG: { readonly [T in EventType]: CatalogEntry<T> } = {
   SecretDeliveryFailed: first('delivery', 'deliveryId', 'keyId', 'attempts', 'problem', 'failedAt'),
   KeyUsageRecorded: first('usage', 'keyId', 'secrets', 'recordedAt'),
   SubjectErased: first('subject', 'subjectId', 'kind', 'generation', 'fields', 'reason', 'erasedAt'),
+  AuditTrailRead: first('audit-access', 'route', 'filter', 'range', 'format', 'readAt'),
+  AuditTrailExported: first('audit-access', 'route', 'filter', 'range', 'format', 'exportedAt'),
 };
 
 export function isEventType(type: string): type is EventType {

@@ -15,4 +15,5 @@ export * from './privacy.dto.js';
 export * from './channels.dto.js';
 export * from './notifications.dto.js';
 export * from './system.dto.js';
+export * from './audit.dto.js';
 export * from './deliveries.dto.js';

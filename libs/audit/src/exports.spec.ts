@@ -1,0 +1,83 @@
+import { expect, it } from '@jest/globals';
+import { EVENT_CATALOG, isEventType, upcast, type EventType, type RecordedEvent } from '@keyledger/contracts';
+import fc from 'fast-check';
+import { readFileSync } from 'node:fs';
+import { csvRow } from './csv.js';
+import { cloudEventOf } from './ocsf.js';
+import { subjectIn } from './subject.js';
+import { trailRow } from './trail.js';
+
+const types = Object.keys(EVENT_CATALOG).filter(isEventType);
+
+function example(type: EventType): RecordedEvent {
+  const { schemaVersion, stream } = EVENT_CATALOG[type];
+  const file = new URL(`../../contracts/fixtures/events/${type}.v${schemaVersion}.json`, import.meta.url);
+  const { data, metadata } = JSON.parse(readFileSync(file, 'utf8'));
+  return {
+    id: '0b7e7c1e-5a35-4c1d-9f0a-6f4cf9f1a001',
+    stream: `${stream}-x`,
+    revision: 0,
+    position: 4711n,
+    recordedAt: '2026-11-24T10:00:00.000Z',
+    event: { type, data: upcast(type, schemaVersion, data) } as RecordedEvent['event'],
+    metadata,
+  };
+}
+
+it.each(types)('%s leaves as a CloudEvent that holds what its OCSF class requires', (type) => {
+  const recorded = example(type);
+  const envelope = cloudEventOf(recorded, subjectIn(recorded.event), trailRow(recorded, {}).data, '1.2.3');
+  expect(envelope).toMatchObject({
+    specversion: '1.0',
+    id: recorded.id,
+    source: 'urn:keyledger',
+    type: `keyledger.${type}`,
+  });
+  expect(Object.keys(envelope).filter((name) => !/^[a-z0-9]{1,20}$/.test(name))).toEqual([]);
+  const body = envelope['data'] as Record<'class_uid' | 'activity_id' | 'category_uid' | 'type_uid', number> &
+    Record<string, unknown>;
+  const required = ['activity_id', 'category_uid', 'class_uid', 'type_uid', 'severity_id', 'time', 'metadata'];
+  for (const name of [...required, body.class_uid === 2004 ? 'finding_info' : 'entity'])
+    expect(body).toHaveProperty(name);
+  expect(body.type_uid).toBe(body.class_uid * 100 + body.activity_id);
+  expect(body.category_uid).toBe(Math.floor(body.class_uid / 1000));
+  expect(body['metadata']).toMatchObject({ version: '1.8.0', product: { name: 'Keyledger' }, uid: recorded.id });
+  expect(JSON.stringify(envelope)).not.toMatch(/"(hash|tokenHash|sealed|sealedUrl|jwe)":/);
+});
+
+it('a line of CSV reads back as what went in, and nothing in it is a formula', () => {
+  fc.assert(
+    fc.property(fc.array(fc.string({ unit: 'binary' }), { minLength: 1, maxLength: 5 }), (values) => {
+      const line = csvRow(
+        values.map((value, index) => [String(index), () => value] as const),
+        undefined,
+      );
+      const cells = parse(line);
+      expect(cells.map((cell) => cell.replace(/^'(?=[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])/, ''))).toEqual(
+        values.map((value) => value.replace(/^'(?=[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])/, '')),
+      );
+      for (const cell of cells) expect(cell).not.toMatch(/^\s*[=+\-@]/);
+    }),
+  );
+  expect(
+    csvRow(
+      [
+        ['a', () => '=1+1'],
+        ['b', () => 'say "hi", you'],
+        ['c', () => -5],
+      ],
+      0,
+    ),
+  ).toBe(`'=1+1,"say ""hi"", you",-5\r\n`);
+});
+
+/** RFC 4180, one record. */
+function parse(line: string): string[] {
+  const cells: string[] = [];
+  const field = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n$)/gy;
+  for (let match = field.exec(line); match; match = field.exec(line)) {
+    cells.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? '');
+    if (match[3] !== ',') return cells;
+  }
+  throw new Error(`no CSV: ${line}`);
+}

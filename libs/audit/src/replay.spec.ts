@@ -1,0 +1,208 @@
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { instantOf, type KeyEvent, type RecordedEvent } from '@keyledger/contracts';
+import { judge, type KeyState } from '@keyledger/domain';
+import fc from 'fast-check';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { History } from './history.js';
+import { advanceKey, explain, keyAt, type KeyAt } from './replay.js';
+import { trailRow } from './trail.js';
+
+const START = Date.parse('2026-01-01T00:00:00Z');
+const DAY = 86_400_000;
+const folders: string[] = [];
+afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+type Step = { key: number; kind: number; ms: number };
+const steps = fc.array(fc.record({ key: fc.nat(4), kind: fc.nat(6), ms: fc.nat(DAY) }), { maxLength: 40 });
+
+/** A log of a few keys: each begins with its issue; what comes then is any that may follow it. */
+function logOf(given: readonly Step[]): RecordedEvent[] {
+  const states = new Map<string, KeyAt>();
+  let now = START;
+  return given.flatMap(({ key, kind, ms }, index): RecordedEvent[] => {
+    now += ms;
+    const keyId = `key${key}`;
+    const before = states.get(keyId);
+    const event = eventOf(keyId, before?.state, kind, instantOf(now), index);
+    if (!event) return [];
+    const recorded: RecordedEvent = {
+      id: `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`,
+      stream: `key-${keyId}`,
+      revision: (before?.revision ?? -1) + 1,
+      position: BigInt(index * 3 + 1),
+      recordedAt: instantOf(now + 1),
+      event,
+      metadata: {
+        schemaVersion: 1,
+        commandId: String(index),
+        actor: { type: 'key', id: 'admin' },
+        reason: 'test',
+        requestId: 'request',
+        $correlationId: 'request',
+        $causationId: 'request',
+      },
+    };
+    states.set(keyId, advanceKey(before, recorded) as KeyAt);
+    return [recorded];
+  });
+}
+
+function eventOf(keyId: string, key: KeyState | undefined, kind: number, now: string, n: number): KeyEvent | undefined {
+  const later = instantOf(Date.parse(now) + 2 * DAY);
+  if (!key) {
+    const secret = { secretId: `s${n}`, hash: `h${n}`, mask: 'm' };
+    const terms = { environment: 'live', kind: 'secret', name: 'n', owner: { id: 'o', type: 'service' } } as const;
+    const rest = { scopes: ['a:*'], restrictions: {}, metadata: {}, secret, createdAt: now };
+    return { type: 'KeyIssued', data: { keyId, keyspaceId: 'acme', ...terms, ...rest, expiresAt: later } };
+  }
+  if (key.status === 'revoked') return undefined;
+  const current = key.secrets[0];
+  if (kind === 0) {
+    return { type: 'KeyRevoked', data: { keyId, reason: 'other', requestedAt: now, revokedAt: now } };
+  }
+  if (kind <= 2 && key.status === 'active') {
+    return { type: 'KeySuspended', data: { keyId, reason: 'test', suspendedAt: now } };
+  }
+  if (key.status === 'suspended') return { type: 'KeyReinstated', data: { keyId, reason: 'test', reinstatedAt: now } };
+  if (kind <= 4 && current) {
+    const secret = { secretId: `s${n}`, hash: `h${n}`, mask: 'm' };
+    const graceEndsAt = instantOf(Date.parse(now) + DAY / 2);
+    return {
+      type: 'KeyRotated',
+      data: { keyId, secret, previousSecretId: current.secretId, graceEndsAt, rotatedAt: now },
+    };
+  }
+  const name = { before: key.name, after: `${key.name}x` };
+  return { type: 'KeyDetailsChanged', data: { keyId, changes: { name }, changedAt: now } };
+}
+
+const store = (log: readonly RecordedEvent[]) => ({
+  async *readAll({
+    from = -1n,
+    inclusive = false,
+    limit = Infinity,
+  }: {
+    from?: bigint;
+    inclusive?: boolean;
+    limit?: number;
+  }) {
+    const rest = log.filter(({ position }) => position > from || (inclusive && position === from)).slice(0, limit);
+    for (let at = 0; at < rest.length; at += 7) yield rest.slice(at, at + 7);
+  },
+});
+
+async function keysOf(history: History, cut: object, options: object = {}): Promise<[string, KeyState, number][]> {
+  const keys: [string, KeyState, number][] = [];
+  for await (const batch of history.keysAt(cut, options)) {
+    for (const found of batch) keys.push([found.keyId, found.key().state, found.key().revision]);
+  }
+  return keys;
+}
+
+function foldOf(log: readonly RecordedEvent[]): [string, KeyState, number][] {
+  const keys = new Map<string, KeyAt>();
+  for (const one of log) keys.set(one.stream.slice(4), advanceKey(keys.get(one.stream.slice(4)), one) as KeyAt);
+  return [...keys]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([id, { state, revision }]) => [id, state, revision]);
+}
+
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'keyledger-history-'));
+  folders.push(made);
+  return made;
+}
+
+describe('all keys as of a moment', () => {
+  it('are a fold of the first n events, for every n, with snapshots and without, whatever fits into memory', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        steps,
+        fc.integer({ min: 1, max: 9 }),
+        fc.integer({ min: 1, max: 6 }),
+        async (given, spacing, mostEvents) => {
+          const log = logOf(given);
+          const options = { folder: folder(), version: 'test', mostSnapshots: 3, spacing, mostEvents };
+          const history = new History(store(log), options);
+          await history.keepUp(new AbortController().signal);
+          const again = new History(store(log), options);
+          await again.keepUp(new AbortController().signal);
+          for (let n = 0; n <= log.length; n++) {
+            const expected = foldOf(log.slice(0, n));
+            const last = log[n - 1];
+            const cut = { position: last?.position ?? 0n };
+            expect(await keysOf(history, cut)).toEqual(expected);
+            expect(await keysOf(again, cut)).toEqual(expected);
+            expect(await keysOf(history, cut, { replay: true })).toEqual(expected);
+            if (last && log[n]?.recordedAt !== last.recordedAt) {
+              expect(await keysOf(history, { recordedUntil: last.recordedAt })).toEqual(expected);
+            }
+            const [first] = expected;
+            if (first) expect(await keysOf(history, cut, { after: first[0] })).toEqual(expected.slice(1));
+          }
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  it('are right when a snapshot is damaged, or of another log: it is not believed', async () => {
+    const log = logOf(Array.from({ length: 30 }, (_, n) => ({ key: n % 5, kind: 5, ms: 1000 })));
+    const options = { folder: folder(), version: 'test', spacing: 5 };
+    await new History(store(log), options).keepUp(new AbortController().signal);
+    const [directory = ''] = readdirSync(options.folder);
+    const inside = join(options.folder, directory);
+    for (const name of readdirSync(inside)
+      .filter((one) => one.endsWith('.gz'))
+      .slice(0, 3)) {
+      const bytes = readFileSync(join(inside, name));
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+      writeFileSync(join(inside, name), bytes);
+    }
+    const shorter = [...log.slice(0, 12), ...log.slice(12).map((one) => ({ ...one, id: one.id.replace(/^0/, '1') }))];
+    for (const [now, count] of [
+      [log, 3],
+      [shorter, 0],
+    ] as const) {
+      const history = new History(store(now), options);
+      await history.keepUp(new AbortController().signal);
+      for (const { position } of now) {
+        expect(await keysOf(history, { position })).toEqual(foldOf(now.filter((one) => one.position <= position)));
+      }
+      expect(history.status.snapshots).toBeGreaterThanOrEqual(count);
+    }
+  });
+});
+
+describe('an explained verdict', () => {
+  it('is the live one, for every history, instant, secret and revision, and names the event that decided it', () => {
+    fc.assert(
+      fc.property(steps, fc.nat(20 * DAY), fc.nat(60), (given, ms, pick) => {
+        const log = logOf(given);
+        const at = instantOf(START + ms);
+        for (const keyId of new Set(log.map(({ stream }) => stream))) {
+          const events = log.filter(({ stream }) => stream === keyId);
+          const hashes = [`h${pick}`];
+          let live: KeyAt | undefined;
+          for (const recorded of events) {
+            live = advanceKey(live, recorded);
+            const request = { scopes: pick % 2 ? ['a:b'] : ['c:d'] };
+            const verdict = judge(live?.state, hashes, request, at);
+            const explained = explain(events, { revision: recorded.revision }, () => hashes, request, at);
+            expect(explained.verdict).toEqual(verdict);
+            const { decidedBy } = explained;
+            const before = keyAt(events, { revision: (decidedBy?.revision ?? 0) - 1 });
+            if (before) expect(judge(before.state, hashes, request, at).code).not.toBe(verdict.code);
+          }
+        }
+      }),
+    );
+  });
+});
+
+it('a row of the trail shows no hash of a secret', () => {
+  const [issued] = logOf([{ key: 0, kind: 0, ms: 1 }]);
+  expect(JSON.stringify(trailRow(issued as RecordedEvent, {}))).not.toContain('"h0"');
+});

@@ -1,0 +1,115 @@
+import { makeGenericClientConstructor, type CallOptions, type Client, type Metadata } from '@grpc/grpc-js';
+import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
+import type { Readable } from 'node:stream';
+import type { Connection } from './connection.js';
+import { EventStoreRefused } from './errors.js';
+import { decodeReadResponse, encodeReadRequest, type RawResolved, type ReadSpec } from './read-wire.js';
+
+/** Messages taken from the wire together. The same number bounds what is read ahead of the reader. */
+const BATCH = 500;
+
+const PERMISSION_DENIED = 7;
+const UNAUTHENTICATED = 16;
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+/** The one method of the protocol that this calls, with bytes in and out. */
+const Reads = makeGenericClientConstructor(
+  {
+    read: {
+      path: '/event_store.client.streams.Streams/Read',
+      requestStream: false,
+      responseStream: true,
+      requestSerialize: same,
+      requestDeserialize: same,
+      responseSerialize: same,
+      responseDeserialize: same,
+    },
+  },
+  'Streams',
+);
+
+/** What of the official client is used beyond its public face: its channel, its discovery, its credentials. */
+interface ClientInside {
+  GRPCStreamCreator(type: unknown, name: string, create: (client: ReadClient) => Readable): () => Promise<Readable>;
+  callArguments(base: object, options: object): [Metadata, CallOptions];
+}
+type ReadClient = Client & { read(request: Buffer, metadata: Metadata, options: CallOptions): Readable };
+
+/**
+ * One read that ends, in either direction, over the client's own channel. The client's `readAll` and `readStream` give
+ * `created` in whole seconds and cannot be left halfway; this gives milliseconds, as subscriptions do, and ends with its
+ * reader. While the reader is slow the server waits.
+ *
+ * @throws EventStoreUnavailable if nothing came for the connection's timeout, EventStoreRefused
+ */
+export async function* readLog(
+  connection: Connection,
+  spec: ReadSpec,
+  signal: AbortSignal,
+): AsyncGenerator<RawResolved[], void, undefined> {
+  signal.throwIfAborted();
+  const stream = await connection.call('none', (client) => open(client, spec));
+  let wake: () => void = () => undefined;
+  let over = false;
+  let failure: Error | undefined;
+  const onAbort = (): void => wake();
+  stream
+    .on('readable', () => wake())
+    .on('end', () => ((over = true), wake()))
+    .on('error', (error: Error) => {
+      failure ??= translated(connection, error);
+      wake();
+    });
+  signal.addEventListener('abort', onAbort);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const batch: RawResolved[] = [];
+      while (batch.length < BATCH) {
+        const bytes = stream.read() as Buffer | null;
+        if (bytes === null) break;
+        const resolved = decodeReadResponse(bytes);
+        if (resolved === 'stream-not-found') return;
+        if (resolved) batch.push(resolved);
+      }
+      if (batch.length > 0) {
+        connection.heard('none');
+        yield batch;
+        continue;
+      }
+      if (failure) throw failure;
+      if (over) return;
+      const sentAt = performance.now();
+      const silent = setTimeout(() => {
+        connection.unheard('none', sentAt);
+        failure ??= connection.unavailable(`gave nothing for ${connection.timeoutMs} ms`, 'not-done');
+        wake();
+      }, connection.timeoutMs);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        if (stream.readableLength > 0 || over || failure || signal.aborted) resolve();
+      });
+      clearTimeout(silent);
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    stream.destroy();
+  }
+}
+
+function open(client: KurrentDBClient, spec: ReadSpec): Promise<Readable> {
+  const inside = client as unknown as ClientInside;
+  const create = inside.GRPCStreamCreator(Reads, 'read', (reads) =>
+    reads.read(encodeReadRequest(spec), ...inside.callArguments({}, { deadline: Infinity })),
+  );
+  return create();
+}
+
+function translated(connection: Connection, error: Error): Error {
+  const { code } = error as { code?: unknown };
+  if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) {
+    return new EventStoreRefused('the event store denies access', 'access-denied');
+  }
+  return connection.translate(error, 'none');
+}
