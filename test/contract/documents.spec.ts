@@ -93,7 +93,7 @@ describe('docker/', () => {
   (compose ? it : it.skip)(
     `passes docker compose config${compose ? '' : ' (docker compose is not installed here)'}`,
     () => {
-      const env = { ...process.env, KEYLEDGER_ADMIN_KEY: 'x'.repeat(32) };
+      const env = { ...process.env, KEYLEDGER_ADMIN_KEY: 'x'.repeat(32), KEYLEDGER_SEALING_KEYS: 'k1:x' };
       const config = execFileSync('docker', ['compose', '-f', 'docker/compose.yaml', 'config'], {
         cwd: ROOT,
         env,

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { startApp, startEventStore, type App, type EventStoreServer } from './apps.js';
+import { temporaryFolder } from './process.js';
 import { startRedis, type RedisServer } from './redis.js';
 
 export interface System {
@@ -28,6 +29,7 @@ export async function startSystem(env: NodeJS.ProcessEnv = {}): Promise<System> 
     EVENTSTORE_URL: eventStore.url,
     KEYLEDGER_ADMIN_KEY: adminKey,
     KEYLEDGER_SEALING_KEYS: `test:${randomBytes(32).toString('base64')}`,
+    KEYLEDGER_SUBJECT_KEYS_DIR: temporaryFolder(),
     ...env,
   };
   const [api, verifier, worker] = await together([

@@ -10,7 +10,7 @@ import { TrailNews } from './audit/news.js';
 import { AuditPastController } from './audit/past.controller.js';
 import { Past } from './audit/past.js';
 import { Incidents } from '@keyledger/leaks';
-import { AuthGuard, KeyDigests, READINESS, Sealing } from '@keyledger/platform';
+import { AuthGuard, KeyDigests, PersonalData, READINESS, Sealing } from '@keyledger/platform';
 import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
 import type { Parts } from './parts.js';
 import {
@@ -41,6 +41,10 @@ import { LeakLog } from './leaks/leak-log.js';
 import { ReportLeakHandler, ResolveLeakHandler } from './leaks/leak.handlers.js';
 import { LeaksController } from './leaks/leaks.controller.js';
 import { Visibility } from './outcome.js';
+import { EraseSubjectHandler } from './privacy/erase-subject.handler.js';
+import { Erasures } from './privacy/erasures.js';
+import { PrivacyController } from './privacy/privacy.controller.js';
+import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { SystemController } from './system/system.controller.js';
@@ -56,6 +60,7 @@ const HANDLERS = [
   RevokeKeysHandler,
   ReportLeakHandler,
   ResolveLeakHandler,
+  EraseSubjectHandler,
   RegisterChannelHandler,
   ChangeChannelHandler,
   RotateChannelSecretHandler,
@@ -80,6 +85,7 @@ export class ApiModule {
         ChannelsController,
         NotificationsController,
         LeaksController,
+        PrivacyController,
         DeliveriesController,
         SystemController,
       ],
@@ -97,6 +103,9 @@ export class ApiModule {
         { provide: LeakLog, useValue: parts.leakLog },
         { provide: KeyCatalogue, useValue: new KeyCatalogue(parts.readModel, parts.usage) },
         { provide: KeyHolders, useValue: new KeyHolders(parts.verification, parts.decisions, parts.failed) },
+        { provide: PersonalData, useValue: parts.personal },
+        { provide: Subjects, useValue: parts.subjects },
+        { provide: Erasures, useValue: parts.erasures },
         ...auditProviders(parts),
         { provide: Sealing, useValue: parts.sealing },
         { provide: ChannelDirectory, useValue: parts.channels },
@@ -117,14 +126,14 @@ export class ApiModule {
   }
 }
 
-function auditProviders({ eventStore, history }: Parts) {
-  const trail = new TrailReader(eventStore, history);
-  const past = new Past(eventStore, history, trail);
+function auditProviders({ eventStore, history, personal }: Parts) {
+  const trail = new TrailReader(eventStore, history, (events) => personal.revealDeep(events));
+  const past = new Past(eventStore, history, trail, personal);
   return [
     { provide: TrailReader, useValue: trail },
     { provide: Past, useValue: past },
     { provide: Differences, useValue: new Differences(eventStore, history, past) },
-    { provide: AccessLog, useValue: new AccessLog(eventStore) },
+    { provide: AccessLog, useValue: new AccessLog(eventStore, (context) => personal.context(context)) },
     { provide: TrailNews, useValue: new TrailNews(eventStore) },
   ];
 }

@@ -16,7 +16,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   const { readModel, eventStore, redis, firstStart, historian, verification, credentials, failed, metrics, meter } =
     parts;
   const end = new AbortController();
-  const following = parts.channels.run(end.signal);
+  const following = Promise.all([parts.channels.run(end.signal), parts.erasures.run(end.signal)]);
   await readModel.start();
   meter.start();
   const http = await bootstrapHttp(ApiModule.of(parts), {

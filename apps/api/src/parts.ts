@@ -7,6 +7,7 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
+  openPersonalData,
   Sealing,
   SETTINGS,
   systemClock,
@@ -33,6 +34,8 @@ import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
 import { LeakLog } from './leaks/leak-log.js';
 import { Visibility } from './outcome.js';
+import { Erasures } from './privacy/erasures.js';
+import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { FirstStart } from './system/first-start.js';
@@ -50,7 +53,7 @@ const {
   logLevel,
   maxStalenessSeconds,
 } = SETTINGS;
-const { githubKeysUrl, sealingKeys } = SETTINGS;
+const { githubKeysUrl, sealingKeys, personalData, subjectKeysDir } = SETTINGS;
 export const API_SETTINGS = {
   eventStoreUrl,
   redisUrl,
@@ -64,6 +67,8 @@ export const API_SETTINGS = {
   maxStalenessSeconds,
   githubKeysUrl,
   sealingKeys,
+  personalData,
+  subjectKeysDir,
 };
 export type ApiConfig = Config<typeof API_SETTINGS>;
 
@@ -76,7 +81,8 @@ export type Parts = ReturnType<typeof assemble>;
 export function assemble(config: ApiConfig, logger: Logger) {
   const metrics = new Metrics('api');
   const eventStore = new EventStore({ url: config.eventStoreUrl });
-  const decisions = new Decisions(eventStore);
+  const { keys: subjectKeys, personal } = openPersonalData(config, logger);
+  const decisions = new Decisions(eventStore, (context) => personal.context(context));
   const redis = connectRedis(config.redisUrl);
   const { maxStalenessSeconds } = config;
   const readModel = new ReadModel(redis, { maxStalenessSeconds });
@@ -98,6 +104,8 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const leakLog = new LeakLog(logger, metrics);
   const foundIntake = new FoundIntake(incidents, digests, new Allowance(FOUND_A_MINUTE), leakLog);
   const githubKeys = new GithubKeys(config.githubKeysUrl, logger);
+  const subjects = new Subjects(subjectKeys, decisions, readModel);
+  const erasures = new Erasures(subjectKeys, eventStore, logger);
   const sealing = new Sealing(config.sealingKeys);
   const channels = new ChannelDirectory(eventStore, logger);
   const notifications = new NotificationIndex(redis);
@@ -145,6 +153,9 @@ export function assemble(config: ApiConfig, logger: Logger) {
     channels,
     notifications,
     embedded,
+    personal,
+    subjects,
+    erasures,
     firstStart,
     readiness,
   };

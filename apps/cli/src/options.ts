@@ -60,7 +60,9 @@ export function owning(command: Command, { mandatory = false } = {}): Command {
   const owner = new Option('--owner <id>', 'the application or account that the key identifies');
   return command
     .addOption(owner.makeOptionMandatory(mandatory))
-    .addOption(new Option('--owner-type <type>', 'what the owner is (default: application)').choices(OWNER_TYPES));
+    .addOption(new Option('--owner-type <type>', 'what the owner is (default: application)').choices(OWNER_TYPES))
+    .option('--owner-name <name>', 'whom to ask about the key; kept encrypted, with --owner')
+    .option('--owner-email <address>', 'where to ask about the key; kept encrypted, with --owner');
 }
 
 export const ROTATION_MODES = ['announce', 'automatic'];

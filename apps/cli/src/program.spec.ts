@@ -30,6 +30,8 @@ const COMMANDS = [
   'deliveries pickup',
   'receivers keygen',
   'verify',
+  'privacy show',
+  'privacy erase',
   'scan',
   'system status',
   'system rebuild',

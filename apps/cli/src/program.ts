@@ -6,6 +6,7 @@ import { keysCommand } from './commands/keys.js';
 import { keyspacesCommand } from './commands/keyspaces.js';
 import { leaksCommand } from './commands/leaks.js';
 import { notificationsCommand } from './commands/notifications.js';
+import { privacyCommand } from './commands/privacy.js';
 import { receiversCommand } from './commands/receivers.js';
 import { scanCommand } from './commands/scan.js';
 import { systemCommand } from './commands/system.js';
@@ -66,6 +67,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     verifyCommand(runWith),
     auditCommand(runWith),
     leaksCommand(runWith),
+    privacyCommand(runWith),
     scanCommand(runWith),
     channelsCommand(runWith),
     notificationsCommand(runWith),

@@ -1,8 +1,8 @@
 import { LEAK_REACTOR, streams, type CommandContext, type LeakEvent, type RecordedEvent } from '@keyledger/contracts';
 import { evolveLeak, fold, keyDecider, type LeakState } from '@keyledger/domain';
-import { Decisions, type EventBatch, type EventStore } from '@keyledger/event-store';
+import type { Decisions, EventBatch } from '@keyledger/event-store';
 import { Incidents, type Incident, type LeakReport } from '@keyledger/leaks';
-import { systemClock, type Logger } from '@keyledger/platform';
+import { systemClock, type Logger, type PersonalData } from '@keyledger/platform';
 import {
   DecoySightings,
   IncidentIndex,
@@ -15,10 +15,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress, Reactor, ReactorLoop } from './reactor.js';
 
 export interface LeakWorkParts {
-  store: EventStore;
+  decisions: Decisions;
   redis: RedisClient;
   readModel: ReadModel;
   checkpoints: Checkpoints;
+  personal: PersonalData;
   logger: Logger;
 }
 
@@ -35,8 +36,7 @@ const LONGEST_PAUSE_MS = 5000;
  * What a worker does about leaks: keeps the list of incidents, goes on with those that somebody left half done, and turns
  * decoys that were presented into incidents.
  */
-export function leakWork({ store, redis, readModel, checkpoints, logger }: LeakWorkParts) {
-  const decisions = new Decisions(store);
+export function leakWork({ redis, readModel, checkpoints, decisions, personal, logger }: LeakWorkParts) {
   const index = new IncidentIndex(redis);
   const incidents = new Incidents({ decisions, readModel, index, clock: systemClock });
   const sightings = new DecoySightings(redis);
@@ -61,7 +61,7 @@ export function leakWork({ store, redis, readModel, checkpoints, logger }: LeakW
         if (lost) list.beginAnew();
       }
     },
-    watchDecoys: (signal: AbortSignal) => watchDecoys({ decisions, incidents, sightings, logger }, signal),
+    watchDecoys: (signal: AbortSignal) => watchDecoys({ decisions, incidents, sightings, personal, logger }, signal),
   };
 }
 
@@ -148,6 +148,7 @@ interface WatchParts {
   decisions: Decisions;
   incidents: Incidents;
   sightings: DecoySightings;
+  personal: PersonalData;
   logger: Logger;
 }
 
@@ -170,20 +171,22 @@ async function watchDecoys(parts: WatchParts, signal: AbortSignal): Promise<void
 }
 
 /** One incident for a secret, an address and a day, so that a flood is one. */
-async function tellOf({ decisions, incidents }: WatchParts, sighting: TakenSighting): Promise<void> {
+async function tellOf({ decisions, incidents, personal }: WatchParts, sighting: TakenSighting): Promise<void> {
   const { keyId, secretId, seenAt, address, userAgent, service } = sighting;
   const { state: key } = await decisions.load(keyDecider, streams.key(keyId));
   const secret = [...(key?.secrets ?? []), ...(key?.retired ?? [])].find((one) => one.secretId === secretId);
   if (!secret) return;
   const mask = 'mask' in secret ? secret.mask : undefined;
+  const { from, sameAs } = await personal.presentedFrom({
+    ...(address !== undefined && { address }),
+    ...(userAgent !== undefined && { userAgent }),
+    ...(service !== undefined && { service }),
+  });
   const report: LeakReport = {
     source: 'honeykey',
     token: { hash: secret.hash, otherHashes: [], ...(mask !== undefined && { mask }) },
-    presentedFrom: {
-      ...(address !== undefined && { address }),
-      ...(userAgent !== undefined && { userAgent }),
-      ...(service !== undefined && { service }),
-    },
+    presentedFrom: from,
+    ...(sameAs !== undefined && { sameAs }),
   };
   const context: CommandContext = {
     commandId: `decoy-${sighting.id}`,

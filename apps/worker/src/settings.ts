@@ -3,6 +3,7 @@ import { SETTINGS, type Config } from '@keyledger/platform';
 const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
 const { usageIntervalSeconds, peppers, sealingKeys, allowedTargets } = SETTINGS;
 const { smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
+const { dataDir, personalData, subjectKeysDir } = SETTINGS;
 // Of the others only to keep messages to customers' addresses away from them.
 const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
 
@@ -21,6 +22,9 @@ export const WORKER_SETTINGS = {
   smtpUrl,
   smtpFrom,
   notificationRetries,
+  dataDir,
+  personalData,
+  subjectKeysDir,
   apiPort,
   verifierPort,
   eventStorePort,

@@ -4,6 +4,7 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
+  openPersonalData,
   Sealing,
   systemClock,
   type Logger,
@@ -35,7 +36,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const metrics = new Metrics('worker');
   const store = new EventStore({ url: config.eventStoreUrl });
   const redis = connectRedis(config.redisUrl);
-  const decisions = new Decisions(store);
+  const { personal } = openPersonalData(config, logger);
+  const decisions = new Decisions(store, (context) => personal.context(context));
   const readModel = new ReadModel(redis, { maxStalenessSeconds: config.maxStalenessSeconds });
   const checkpoints = new Checkpoints(redis);
   const channels = new ChannelDirectory(store, logger);
@@ -69,7 +71,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     smtp: { url: config.smtpUrl, from: config.smtpFrom },
     retriesMs: config.notificationRetries,
   });
-  const leaks = leakWork({ store, redis, readModel, checkpoints, logger });
+  const leaks = leakWork({ redis, readModel, checkpoints, decisions, personal, logger });
   const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
   const reactors = [...notifications.reactors, leaks.finisher].map((reactor) => {
     return new ReactorLoop(reactor, store, checkpoints, logger);

@@ -47,6 +47,8 @@ export class TrailReader {
   constructor(
     private readonly store: TrailStore,
     private readonly history: History,
+    /** Events as they may be shown: what stands in them for personal data becomes that data again. */
+    private readonly shown: (events: RecordedEvent[]) => Promise<RecordedEvent[]> = async (events) => events,
   ) {
     this.subjects = new Subjects(store);
   }
@@ -54,12 +56,14 @@ export class TrailReader {
   async *read(query: TrailQuery): AsyncGenerator<TrailBatch, void, undefined> {
     const { filter, order, reach, signal } = query;
     const oldestFirst = order === 'oldest';
-    for await (const events of filter.keyId === undefined ? this.log(query) : this.stream(query, filter.keyId)) {
+    for await (const stored of filter.keyId === undefined ? this.log(query) : this.stream(query, filter.keyId)) {
+      // The person for whom an actor acts can be looked for only where his name can be read.
+      const events = filter.actorId === undefined ? stored : await this.shown(stored);
       const subjects = await this.subjects.of(events, signal);
       const batch: TrailBatch = { found: [], looked: events.length, place: 0n };
       for (const [index, recorded] of events.entries()) {
         if (isBeyond(recorded, filter, oldestFirst)) {
-          yield batch;
+          yield await this.shownOf(batch);
           return;
         }
         batch.place = filter.keyId === undefined ? recorded.position : BigInt(recorded.revision);
@@ -67,8 +71,14 @@ export class TrailReader {
         if (!fits(recorded, subject, filter) || !inReach(subject, reach) || isOwnRead(recorded, query)) continue;
         batch.found.push({ recorded, subject });
       }
-      yield batch;
+      yield await this.shownOf(batch);
     }
+  }
+
+  private async shownOf(batch: TrailBatch): Promise<TrailBatch> {
+    const shown = await this.shown(batch.found.map(({ recorded }) => recorded));
+    const found = batch.found.map(({ subject }, index) => ({ recorded: shown[index] as RecordedEvent, subject }));
+    return { ...batch, found };
   }
 
   /** Subjects of events that were read otherwise. */

@@ -12,6 +12,7 @@ export const streams = {
   notification: (notificationId: string) => `notification-${notificationId}`,
   delivery: (deliveryId: string) => `delivery-${deliveryId}`,
   usage: (keyId: string) => `usage-${keyId}`,
+  subject: (subjectId: string) => `subject-${subjectId}`,
   /** One a day and process, so that no process waits for another to write down who reads. */
   auditAccess: (day: string, process: string) => `audit-access-${day}-${process}`,
 } as const;

@@ -20,28 +20,32 @@ export const MANAGEMENT_SCOPES = [
   'channels:write',
   'audit:read',
   'audit:export',
+  'privacy:read',
+  'privacy:erase',
   'system:read',
   'system:operate',
 ] as const;
 export type ManagementScope = (typeof MANAGEMENT_SCOPES)[number];
 
 /** The groups that `group:*` grants whole. */
-export const MANAGEMENT_GROUPS = ['keyspaces', 'keys', 'leaks', 'channels', 'audit', 'system'] as const;
+export const MANAGEMENT_GROUPS = ['keyspaces', 'keys', 'leaks', 'channels', 'audit', 'privacy', 'system'] as const;
 
 /** What the first admin credential holds. */
 export const ADMIN_SCOPES: readonly string[] = [...MANAGEMENT_GROUPS.map((group) => `${group}:*`), 'verify'];
 
-/** The group that concerns no keyspace: bound to one, its scopes would either mean nothing or far too much. */
-const UNBOUND_GROUP = 'system:';
+/** The groups that concern no keyspace: bound to one, their scopes would either mean nothing or far too much. */
+const UNBOUND_GROUPS = ['privacy:', 'system:'];
+
+const isUnbound = (scope: string): boolean => UNBOUND_GROUPS.some((group) => scope.startsWith(group));
 
 /**
  * Whether a text is a scope that a key of the keyspace `system` may hold: known, or a known group's `:*`; and bound or
- * not, but for the scopes of the group `system`, which act on the whole.
+ * not, but for the scopes of the groups `privacy` and `system`, which act on the whole.
  */
 export function isManagementScope(text: string): boolean {
   const [scope = '', keyspaceId, ...rest] = text.split('@');
   if (rest.length > 0) return false;
-  if (keyspaceId !== undefined && (scope.startsWith(UNBOUND_GROUP) || !KEYSPACE_ID.test(keyspaceId))) return false;
+  if (keyspaceId !== undefined && (isUnbound(scope) || !KEYSPACE_ID.test(keyspaceId))) return false;
   return (
     (MANAGEMENT_SCOPES as readonly string[]).includes(scope) ||
     MANAGEMENT_GROUPS.some((group) => scope === `${group}:*`)
@@ -61,7 +65,7 @@ export function reachOf(held: readonly string[], wanted: ManagementScope): 'all'
     const scope = at < 0 ? text : text.slice(0, at);
     if (scope !== wanted && scope !== group) continue;
     if (at < 0) return 'all';
-    if (!scope.startsWith(UNBOUND_GROUP)) bound.push(text.slice(at + 1));
+    if (!isUnbound(scope)) bound.push(text.slice(at + 1));
   }
   return bound;
 }

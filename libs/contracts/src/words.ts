@@ -9,6 +9,13 @@ export type OwnerType = (typeof OWNER_TYPES)[number];
 export interface Owner {
   id: string;
   type: OwnerType;
+  contact?: OwnerContact;
+}
+
+/** Who can be asked about an owner's keys. In events and in Redis encrypted, see `personal.ts`; never in a verdict. */
+export interface OwnerContact {
+  name?: string;
+  email?: string;
 }
 
 /** A secret key stays on servers; a publishable key may be seen by anybody and must be restricted. */

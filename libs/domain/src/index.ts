@@ -9,6 +9,7 @@ export * from './key.state.js';
 export * from './key.decider.js';
 export * from './key.leak.js';
 export * from './leak.decider.js';
+export * from './subject.decider.js';
 export * from './deadlines.js';
 export * from './delivery.decider.js';
 export * from './keyspace.decider.js';

@@ -48,7 +48,11 @@ const FIRST_PAUSE_MS = 5;
  * events once. (A command that caused none leaves no trace, and is decided anew.)
  */
 export class Decisions {
-  constructor(private readonly store: EventStore) {}
+  /** @param keepable turns a context into what may be recorded of it; asked once for each command that has events */
+  constructor(
+    private readonly store: EventStore,
+    private readonly keepable: (context: CommandContext) => Promise<CommandContext> = async (context) => context,
+  ) {}
 
   /** @throws as `EventStore.load` */
   async load<C, S, E extends LedgerEvent>(decider: Decider<C, S, E>, stream: string): Promise<Loaded<S>> {
@@ -72,6 +76,7 @@ export class Decisions {
     contextOf: CommandContext | ((state: S, revision: number) => CommandContext),
     { expectedRevision }: { expectedRevision?: number } = {},
   ): Promise<Outcome<S, E>> {
+    let kept: CommandContext | undefined;
     for (let retries = 0; ; retries += 1) {
       const loaded = await this.load(decider, stream);
       const { state, revision, position } = loaded;
@@ -85,8 +90,9 @@ export class Decisions {
       if (!decision.accepted) return { accepted: false, refusal: decision.refusal, state, revision };
       const { events } = decision;
       if (events.length === 0) return { accepted: true, events, state, revision, position, replayed: false };
+      kept ??= await this.keepable(context);
       try {
-        const appended = await this.store.append(stream, revision, newEvents(stream, events, context));
+        const appended = await this.store.append(stream, revision, newEvents(stream, events, kept));
         return { accepted: true, events, state: foldWith(decider, state, events), ...appended, replayed: false };
       } catch (error) {
         if (!(error instanceof RevisionConflict)) throw error;

@@ -3,6 +3,7 @@ import ipaddr from 'ipaddr.js';
 import { NotUsable, type Variable } from './config.js';
 import type { Pepper } from './digests.js';
 import { LOG_LEVELS, type LogLevel } from './logger.js';
+import { PERSONAL_DATA_MODES, type PersonalDataMode } from './personal-data.js';
 import type { SealingKey } from './sealing.js';
 
 /**
@@ -50,11 +51,24 @@ export const SETTINGS = {
   sealingKeys: {
     name: 'KEYLEDGER_SEALING_KEYS',
     description:
-      'keys under which secrets of channels are encrypted, `id:base64` pairs of 32 bytes separated by commas, the first is current; `npm run up` makes one in the data folder if unset',
+      'keys under which secrets of channels and the data keys of personal data are encrypted, `id:base64` pairs of 32 bytes separated by commas, the first is current; `npm run up` makes one in the data folder if unset',
     default: '',
     secret: true,
     parse: sealingKeys,
   } as Variable<SealingKey[]>,
+  personalData: variable(
+    'KEYLEDGER_PERSONAL_DATA',
+    'encrypted',
+    'what is kept of addresses, user agents, contacts and on whose behalf something is done: encrypted, omitted, or plain; without a sealing key `encrypted` keeps none of it',
+    personalData,
+  ),
+  subjectKeysDir: {
+    name: 'KEYLEDGER_SUBJECT_KEYS_DIR',
+    description:
+      'the folder of the data keys under which personal data is encrypted; `subjects` in the data folder if unset',
+    optional: true,
+    parse: word,
+  } as Variable<string | undefined>,
   trustedProxies: variable(
     'KEYLEDGER_TRUSTED_PROXIES',
     '',
@@ -152,6 +166,12 @@ function logLevel(text: string): LogLevel {
   const level = LOG_LEVELS.find((one) => one === text);
   if (level) return level;
   throw new NotUsable('is no log level', `one of ${LOG_LEVELS.join(', ')}`);
+}
+
+function personalData(text: string): PersonalDataMode {
+  const mode = PERSONAL_DATA_MODES.find((one) => one === text);
+  if (mode) return mode;
+  throw new NotUsable('is no way of keeping personal data', `one of ${PERSONAL_DATA_MODES.join(', ')}`);
 }
 
 function adminKey(text: string): string {

@@ -39,7 +39,8 @@ function identityOf({ state: key, revision }: KeyRead, { secretId, graceEndsAt }
     keyId: key.keyId,
     secretId,
     keyspaceId: key.keyspaceId,
-    owner: key.owner,
+    // Whom to ask about a key is for those who govern it, not for the services that verify it.
+    owner: { id: key.owner.id, type: key.owner.type },
     name: key.name,
     environment: key.environment,
     scopes: key.scopes,

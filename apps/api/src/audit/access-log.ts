@@ -30,7 +30,11 @@ export class AccessLog {
   private revision = -1;
   private process = randomUUID();
 
-  constructor(private readonly store: EventStore) {}
+  /** @param keepable what may be recorded of a reader's context */
+  constructor(
+    private readonly store: EventStore,
+    private readonly keepable: (context: CommandContext) => Promise<CommandContext>,
+  ) {}
 
   /** Resolves once it is durable. @throws what an append throws */
   read(question: AuditQuestion, context: CommandContext, count?: number): Promise<void> {
@@ -43,7 +47,8 @@ export class AccessLog {
     return this.record({ type: 'AuditTrailExported', data }, context);
   }
 
-  private record(event: AuditAccessEvent, context: CommandContext): Promise<void> {
+  private async record(event: AuditAccessEvent, asked: CommandContext): Promise<void> {
+    const context = await this.keepable(asked);
     if (this.waiting.length >= MOST_WAITING) {
       throw new EventStoreUnavailable('too many readings of the audit trail wait to be recorded', 'not-done');
     }

@@ -54,7 +54,8 @@ export class Differences {
       const between = events.filter(({ recordedAt }) => recordedAt > from);
       const views = { before: before ? viewOf(before, from) : null, after: viewOf(after, to) };
       const rows = (await this.past.rowsOf(between.slice(0, EVENTS_SHOWN))) as unknown as AuditEventView[];
-      yield { keyId, ...views, changed: changedIn(views), events: rows, eventCount: between.length };
+      const changed = changedIn(views);
+      yield { keyId, ...(await this.past.shown(views)), changed, events: rows, eventCount: between.length };
     }
   }
 

@@ -69,7 +69,7 @@ export class AuditPastController {
       keyId,
       at,
       ...(query.knownAt !== undefined && { knownAt: query.knownAt }),
-      key: key ? viewOf(key, at) : null,
+      key: key ? await this.past.shown(viewOf(key, at)) : null,
       verdict: verdictView(judge(key?.state, key ? newestHash(key.state) : [], {}, at)),
       ...(key && { position: String(key.position) }),
       eventCount: seen.length,

@@ -3,7 +3,7 @@ import type { AuditStateQuery, KeyView, MomentQuery } from '@keyledger/contracts
 import { History, TrailReader, trailRow, type Cut, type FoundKey, type KeyAt } from '@keyledger/audit';
 import { coveredByAny, stateAt } from '@keyledger/domain';
 import { EventStore } from '@keyledger/event-store';
-import { invalidField, reaches, systemClock, type Caller } from '@keyledger/platform';
+import { invalidField, reaches, systemClock, type Caller, type PersonalData } from '@keyledger/platform';
 import { assertKeyId, noSuchKey } from '../access.js';
 import { keyView } from '../keys/key.view.js';
 import { assertPast } from './inquiry.js';
@@ -20,7 +20,13 @@ export class Past {
     private readonly store: EventStore,
     private readonly history: History,
     private readonly trail: TrailReader,
+    private readonly personal: PersonalData,
   ) {}
+
+  /** An answer with the personal data in it as it may be shown. */
+  shown<T>(answer: T): Promise<T> {
+    return this.personal.revealDeep(answer);
+  }
 
   /** @throws RefusalError 400 naming the field that is wrong */
   async momentOf({ at, position, knownAt }: Pick<MomentQuery, 'at' | 'position' | 'knownAt'>): Promise<Moment> {
@@ -54,7 +60,7 @@ export class Past {
 
   async rowsOf(events: readonly RecordedEvent[]): Promise<ReturnType<typeof trailRow>[]> {
     const subjects = await this.trail.subjectsOf(events);
-    return events.map((recorded, index) => trailRow(recorded, subjects[index] ?? {}));
+    return this.shown(events.map((recorded, index) => trailRow(recorded, subjects[index] ?? {})));
   }
 
   /** Every key that fits, in the order of ids. */
@@ -71,7 +77,7 @@ export class Past {
         const key = found.key();
         return reaches(caller.reach, key.state.keyspaceId) && fits(key, query, at) ? [viewOf(key, at)] : [];
       });
-      yield views;
+      yield await this.shown(views);
     }
   }
 

@@ -27,6 +27,7 @@ it.each([
   ['a number', 1, 'body'],
   ['a name that objects inherit', { metadata: { constructor: 'x' } }, 'metadata.constructor'],
   ['such a name in a list', { keys: [{}, { toString: 1 }] }, 'keys[1].toString'],
+  ['encrypted personal data', { keys: [{ name: 'pii:v1:x' }] }, 'keys[0].name'],
   ['__proto__ as an own name', JSON.parse('{"a": {"__proto__": 1}}'), 'a.__proto__'],
 ])('refuses %s, naming the field', (_, body, field) => {
   expect(fieldOf(body)).toBe(field);

@@ -1,11 +1,12 @@
-import { refusal } from '@keyledger/contracts';
+import { PERSONAL_TOKEN_PREFIX, refusal } from '@keyledger/contracts';
 import { invalidField, RefusalError } from '@keyledger/platform';
 
 const MAX_DEPTH = 16;
 
 /**
  * Refuses what the class-transformer would fall over, or drop in silence, before it sees it: bodies that are no object,
- * that nest too deep, or whose names are those of what every object inherits (`constructor`, `toString`).
+ * that nest too deep, or whose names are those of what every object inherits (`constructor`, `toString`). And texts that
+ * would be taken for encrypted personal data: copied from an export to where their author may read, they would be shown.
  * @throws RefusalError 400
  */
 export function assertPlainBody(body: unknown): void {
@@ -22,6 +23,13 @@ export function assertPlainBody(body: unknown): void {
       const field = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`;
       if (!Array.isArray(value) && name in Object.prototype) {
         throw invalidField(field, 'is a name that is not allowed', 'choose another name, or leave it out');
+      }
+      if (typeof item === 'string' && item.startsWith(PERSONAL_TOKEN_PREFIX)) {
+        throw invalidField(
+          field,
+          'is encrypted personal data',
+          `a text that does not begin with "${PERSONAL_TOKEN_PREFIX}"`,
+        );
       }
       if (typeof item === 'object' && item !== null) open.push({ value: item, path: field, depth: depth + 1 });
     }

@@ -2,7 +2,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { HEADERS, type CommandContext } from '@keyledger/contracts';
 import { contextOf, presentedKey, type Caller } from '@keyledger/platform';
 import type { FastifyRequest } from 'fastify';
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { parseIdempotencyKey, parseIfMatch } from './conditional-headers.js';
 
 /** One request to change something: who asks, why, on which revision, and under which id it happens at most once. */
@@ -33,12 +33,13 @@ export const CurrentIntent = createParamDecorator((_: unknown, context: Executio
 export function intentOf(request: FastifyRequest, caller: Caller): Intent {
   const expectedRevision = parseIfMatch(request.headers['if-match']);
   const idempotencyKey = parseIdempotencyKey(request.headers[HEADERS.idempotencyKey]);
-  const context = contextOf(request, caller.principal, { fingerprint: sha256(canonicalJson(request.body ?? {})) });
+  const seal = idempotencyKey === undefined ? undefined : `${idempotencyKey}\n${presentedKey(request.headers) ?? ''}`;
+  const fingerprint = sha256(canonicalJson(request.body ?? {}, (contact) => digestOfPersonal(contact, seal)));
+  const context = contextOf(request, caller.principal, { fingerprint });
   const when = expectedRevision === undefined ? {} : { expectedRevision };
-  if (idempotencyKey === undefined) return { caller, context, ...when };
+  if (seal === undefined) return { caller, context, ...when };
   const route = `${request.method} ${request.routeOptions.url} ${canonicalJson(request.params)}`;
   const commandId = sha256(`${caller.principal.keyId}\n${route}\n${idempotencyKey}`);
-  const seal = `${idempotencyKey}\n${presentedKey(request.headers) ?? ''}`;
   return { caller, context: { ...context, commandId }, ...when, seal };
 }
 
@@ -52,11 +53,20 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('base64url');
 }
 
+/**
+ * What stands for a contact in the fingerprint, which is recorded for ever and beside everything else that it was made
+ * of: a bare hash would let anybody try out addresses. Without an Idempotency-Key nothing is ever compared with it.
+ */
+function digestOfPersonal(value: unknown, seal: string | undefined): string {
+  return seal === undefined ? '' : createHmac('sha256', seal).update(canonicalJson(value)).digest('base64url');
+}
+
 /** JSON with the members of every object in one order, so that the same request written otherwise is the same. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_name, item: unknown) =>
-    typeof item === 'object' && item !== null && !Array.isArray(item)
+function canonicalJson(value: unknown, personal: (contact: unknown) => unknown = (contact) => contact): string {
+  return JSON.stringify(value, (name, item: unknown) => {
+    if (name === 'contact') return personal(item);
+    return typeof item === 'object' && item !== null && !Array.isArray(item)
       ? Object.fromEntries(Object.entries(item).sort(([one], [other]) => (one < other ? -1 : 1)))
-      : item,
-  );
+      : item;
+  });
 }

@@ -1,9 +1,9 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { streams, type KeyEvent } from '@keyledger/contracts';
+import { streams, type KeyEvent, type Owner } from '@keyledger/contracts';
 import type { ChangedKey } from '@keyledger/contracts/http';
 import { keyDecider, type KeyCommand, type KeyspaceState, type KeyState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
-import type { Caller } from '@keyledger/platform';
+import { PersonalData, type Caller } from '@keyledger/platform';
 import { assertKeyId, keyspaceFor, permitted } from '../access.js';
 import type { Intent } from '../http/intent.js';
 import { accepted, expecting, Visibility } from '../outcome.js';
@@ -30,13 +30,14 @@ export class ChangeKeyHandler implements ICommandHandler<ChangeKey> {
   constructor(
     private readonly decisions: Decisions,
     private readonly visibility: Visibility,
+    private readonly personal: PersonalData,
   ) {}
 
   async execute({ keyId, change, intent }: ChangeKey): Promise<Receipt<ChangedKey>> {
     assertKeyId(keyId);
     const { caller, context, expectedRevision } = intent;
     const { now } = context;
-    const terms = change.type === 'ChangeKey' && change.rotation ? await this.policyFor(caller, keyId) : {};
+    const terms = change.type === 'ChangeKey' ? await this.termsOf(change, caller, keyId) : {};
     const outcome = await this.decisions.run<KeyCommand, KeyState | undefined, KeyEvent>(
       keyDecider,
       streams.key(keyId),
@@ -53,10 +54,21 @@ export class ChangeKeyHandler implements ICommandHandler<ChangeKey> {
     return { body: { ...keyView(key, revision, now), effective }, replayed };
   }
 
-  /** A rule of the key's own must fit into the policy of its keyspace, which no key can leave. */
-  private async policyFor(caller: Caller, keyId: string): Promise<{ keyspace: KeyspaceState }> {
+  /**
+   * What the decision needs beyond the request. A rule of the key's own must fit into the policy of its keyspace, which
+   * no key can leave; a contact is encrypted, unless it is the one that the key has.
+   */
+  private async termsOf(
+    { rotation, owner }: { rotation?: unknown; owner?: Owner },
+    caller: Caller,
+    keyId: string,
+  ): Promise<{ keyspace?: KeyspaceState; owner?: Owner }> {
+    if (!rotation && !owner?.contact) return {};
     const { state } = await this.decisions.load(keyDecider, streams.key(keyId));
-    const { keyspaceId } = permitted(caller, keyId, state);
-    return { keyspace: (await keyspaceFor(this.decisions, keyspaceId)).state };
+    const key = permitted(caller, keyId, state);
+    return {
+      ...(!!rotation && { keyspace: (await keyspaceFor(this.decisions, key.keyspaceId)).state }),
+      ...(owner && { owner: await this.personal.owner(owner, key.owner) }),
+    };
   }
 }

@@ -3,7 +3,7 @@ import { refusal, streams, type Refusal } from '@keyledger/contracts';
 import type { ImportedKeyInput, ImportKeysRequest, ImportResult, ImportResults } from '@keyledger/contracts/http';
 import { keyDecider, type KeyspaceState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
-import { RefusalError } from '@keyledger/platform';
+import { PersonalData, RefusalError } from '@keyledger/platform';
 import { assertGrantable, keyspaceFor } from '../access.js';
 import { forEachItem, itemError } from '../bulk.js';
 import { partOf, type Intent } from '../http/intent.js';
@@ -28,6 +28,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     private readonly decisions: Decisions,
     private readonly receipts: Receipts,
     private readonly visibility: Visibility,
+    private readonly personal: PersonalData,
   ) {}
 
   async execute({ request, intent }: ImportKeys): Promise<Receipt<ImportResults>> {
@@ -61,6 +62,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     const keyId = importedKeyId(sha256);
     const secret = importedSecret(sha256);
     const { now } = context;
+    const owner = await this.personal.owner(terms.owner);
     const command = {
       type: 'ImportKey',
       keyId,
@@ -69,6 +71,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
       restrictions,
       metadata,
       ...terms,
+      owner,
       secret,
       now,
     } as const;

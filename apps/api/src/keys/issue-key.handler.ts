@@ -3,7 +3,7 @@ import { refusal, streams, SYSTEM_KEYSPACE } from '@keyledger/contracts';
 import type { IssuedKey, IssueKeyRequest } from '@keyledger/contracts/http';
 import { keyDecider } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
-import { KeyDigests, RefusalError } from '@keyledger/platform';
+import { KeyDigests, PersonalData, RefusalError } from '@keyledger/platform';
 import { assertGrantable, keyspaceFor } from '../access.js';
 import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
@@ -28,6 +28,7 @@ export class IssueKeyHandler implements ICommandHandler<IssueKey> {
     private readonly digests: KeyDigests,
     private readonly receipts: Receipts,
     private readonly visibility: Visibility,
+    private readonly personal: PersonalData,
   ) {}
 
   async execute({ request, intent }: IssueKey): Promise<Receipt<IssuedKey>> {
@@ -41,6 +42,7 @@ export class IssueKeyHandler implements ICommandHandler<IssueKey> {
     return this.receipts.once(intent, draft, async (minted) => {
       const keyId = issuedKeyId(context.commandId);
       const secret = secretRecord(minted, this.digests);
+      const owner = await this.personal.owner(terms.owner);
       const { now } = context;
       const command = {
         type: 'IssueKey',
@@ -50,6 +52,7 @@ export class IssueKeyHandler implements ICommandHandler<IssueKey> {
         restrictions,
         metadata,
         ...terms,
+        owner,
         ...(decoy && { decoy: true as const }),
         ...(rotation !== undefined && { rotation: rotation ?? ('none' as const) }),
         secret,

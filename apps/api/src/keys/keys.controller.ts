@@ -19,7 +19,7 @@ import {
   RotationView,
   StateChangeRequest,
 } from '@keyledger/contracts/http';
-import { CurrentCaller, systemClock, type Caller } from '@keyledger/platform';
+import { CurrentCaller, PersonalData, systemClock, type Caller } from '@keyledger/platform';
 import type { FastifyReply } from 'fastify';
 import { received, tagged } from '../http/answers.js';
 import { CurrentIntent, type Intent } from '../http/intent.js';
@@ -39,6 +39,7 @@ export class KeysController {
   constructor(
     private readonly commands: CommandBus,
     private readonly catalogue: KeyCatalogue,
+    private readonly personal: PersonalData,
   ) {}
 
   /** Issue a key. The answer shows it, this once. */
@@ -51,7 +52,7 @@ export class KeysController {
   ): Promise<IssuedKey> {
     const issued = received(reply, await this.commands.execute(new IssueKey(request, intent)));
     void reply.header('location', `/v1/keys/${issued.keyId}`);
-    return tagged(reply, issued);
+    return tagged(reply, await this.personal.revealDeep(issued));
   }
 
   /** Import keys made elsewhere by their SHA-256, up to 1000 in one call. Each has a result of its own. */
@@ -81,7 +82,9 @@ export class KeysController {
     const { items, nextCursor } = await this.catalogue.list(caller, plain(query));
     const now = systemClock();
     return {
-      items: items.map(({ state, revision, usage }) => keyView(state, revision, now, usage)),
+      items: await this.personal.revealDeep(
+        items.map(({ state, revision, usage }) => keyView(state, revision, now, usage)),
+      ),
       ...(nextCursor !== undefined && { nextCursor }),
     };
   }
@@ -95,7 +98,7 @@ export class KeysController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyView> {
     const { state, revision, usage } = await this.catalogue.show(caller, keyId);
-    return tagged(reply, keyView(state, revision, systemClock(), usage));
+    return tagged(reply, await this.personal.revealDeep(keyView(state, revision, systemClock(), usage)));
   }
 
   /** How far a key's rotation has come: the use of both secrets, when and why the old one ends, when the next is due. */
@@ -117,7 +120,7 @@ export class KeysController {
     const { rotation, ...rest } = plain(request);
     const rule = rotation === undefined ? {} : { rotation: rotation ?? ('none' as const) };
     const change = { type: 'ChangeKey', ...rest, ...rule } as const;
-    return tagged(reply, received(reply, await this.commands.execute(new ChangeKey(keyId, change, intent))));
+    return tagged(reply, await this.changed(reply, new ChangeKey(keyId, change, intent)));
   }
 
   /** Give a key a new secret. The old one works until its grace ends; the answer shows the new key, this once. */
@@ -157,7 +160,7 @@ export class KeysController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ChangedKey> {
     const change = { type: 'SuspendKey', ...plain(request) } as const;
-    return tagged(reply, received(reply, await this.commands.execute(new ChangeKey(keyId, change, intent))));
+    return tagged(reply, await this.changed(reply, new ChangeKey(keyId, change, intent)));
   }
 
   /** Let a suspended key work again. Giving access back needs more than taking it: keys:update. */
@@ -171,6 +174,11 @@ export class KeysController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ChangedKey> {
     const change = { type: 'ReinstateKey', ...plain(request) } as const;
-    return tagged(reply, received(reply, await this.commands.execute(new ChangeKey(keyId, change, intent))));
+    return tagged(reply, await this.changed(reply, new ChangeKey(keyId, change, intent)));
+  }
+
+  /** A receipt is kept for whoever repeats his request, so people's data is revealed behind it only. */
+  private async changed(reply: FastifyReply, change: ChangeKey): Promise<ChangedKey> {
+    return this.personal.revealDeep(received(reply, await this.commands.execute(change)));
   }
 }

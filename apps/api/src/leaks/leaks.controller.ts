@@ -12,7 +12,7 @@ import {
   ResolveLeakRequest,
 } from '@keyledger/contracts/http';
 import { Incidents } from '@keyledger/leaks';
-import { contextOf, CurrentCaller, reaches, type Caller } from '@keyledger/platform';
+import { contextOf, CurrentCaller, PersonalData, reaches, type Caller } from '@keyledger/platform';
 import { IncidentIndex } from '@keyledger/read-model';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { noSuchKeyspace } from '../access.js';
@@ -33,6 +33,7 @@ export class LeaksController {
     private readonly incidents: Incidents,
     private readonly index: IncidentIndex,
     private readonly found: FoundIntake,
+    private readonly personal: PersonalData,
   ) {}
 
   /** Report a key that was found where it should not be. What its keyspace says is done when the answer comes. */
@@ -46,7 +47,7 @@ export class LeaksController {
   ): Promise<ReportedLeak> {
     const reported = await this.commands.execute(new ReportLeak(request, intent));
     void reply.header('location', `/v1/leaks/${reported.leakId}`);
-    return tagged(reply, reported);
+    return tagged(reply, await this.personal.revealDeep(reported));
   }
 
   /** Say that you found a key. The answer is always the same, and comes after the same time. */
@@ -72,7 +73,9 @@ export class LeaksController {
     const within = keyspaceId === undefined ? caller.reach : [keyspaceId];
     const { items, nextCursor } = await this.index.list({ within, limit, ...rest });
     return {
-      items: items.map(({ state, revision }) => leakView(state, revision, caller.reach)),
+      items: await this.personal.revealDeep(
+        items.map(({ state, revision }) => leakView(state, revision, caller.reach)),
+      ),
       ...(nextCursor !== undefined && { nextCursor }),
     };
   }
@@ -88,7 +91,7 @@ export class LeaksController {
     assertLeakId(leakId);
     const found = await this.incidents.load(leakId);
     const leak = knownLeak(caller, leakId, found?.state);
-    return tagged(reply, leakView(leak, found?.revision ?? 0, caller.reach));
+    return tagged(reply, await this.personal.revealDeep(leakView(leak, found?.revision ?? 0, caller.reach)));
   }
 
   /** Close an incident. The holder of the key may rotate it by himself again. */
@@ -101,6 +104,7 @@ export class LeaksController {
     @CurrentIntent() intent: Intent,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ChangedLeak> {
-    return tagged(reply, await this.commands.execute(new ResolveLeak(leakId, request, intent)));
+    const resolved = await this.commands.execute(new ResolveLeak(leakId, request, intent));
+    return tagged(reply, await this.personal.revealDeep(resolved));
   }
 }

@@ -34,6 +34,7 @@ export function keyText(key: KeyView): string {
     ['environment', key.environment],
     ['kind', key.kind],
     ['owner', `${key.owner.id} (${key.owner.type})`],
+    ['contact', contactText(key.owner)],
     ['scopes', key.scopes.join(', ')],
     ['addresses', key.restrictions.addresses?.join(', ')],
     ['origins', key.restrictions.origins?.join(', ')],
@@ -112,6 +113,10 @@ function late(effective: boolean): string {
 
 function said({ reason, comment }: { reason: string; comment?: string }): string {
   return comment === undefined ? reason : `${reason}: ${comment}`;
+}
+
+function contactText({ contact: { name, email } = {} }: KeyView['owner']): string {
+  return [name, email].filter((part) => part !== undefined).join(', ');
 }
 
 function metadataText(metadata: Record<string, string>): string {

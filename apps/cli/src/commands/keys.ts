@@ -28,12 +28,18 @@ import type {
 import { importKeys, revokeKeys, type RevokeManyOptions } from './bulk.js';
 import { issuedText, keyTable, keyText, revokedText, rotatedText, rotationText } from './key-text.js';
 
-interface IssueOptions extends ChangeOptions, SecretOptions, RotationOptions {
+interface OwnerOptions {
+  owner?: string;
+  ownerType?: string;
+  ownerName?: string;
+  ownerEmail?: string;
+}
+
+interface IssueOptions extends ChangeOptions, SecretOptions, OwnerOptions, RotationOptions {
   keyspace: string;
   environment: string;
   name: string;
   owner: string;
-  ownerType?: string;
   kind?: string;
   scopes: string[];
   lifetime?: string;
@@ -112,8 +118,12 @@ function issueBody(options: IssueOptions): Record<string, unknown> {
   };
 }
 
-function ownerOf({ owner, ownerType }: { owner?: string; ownerType?: string }): object | undefined {
-  return owner === undefined ? undefined : { id: owner, type: ownerType ?? 'application' };
+function ownerOf({ owner, ownerType, ownerName, ownerEmail }: OwnerOptions): object | undefined {
+  const contact = ownerName === undefined && ownerEmail === undefined ? {} : { name: ownerName, email: ownerEmail };
+  const described = Object.keys(contact).length > 0 || ownerType !== undefined;
+  if (owner === undefined && described) throw new UsageError('Name the owner with --owner: it is replaced as a whole');
+  if (owner === undefined) return undefined;
+  return { id: owner, type: ownerType ?? 'application', ...(Object.keys(contact).length > 0 && { contact }) };
 }
 
 function restrictionsOf({ address, origin }: { address?: string[]; origin?: string[] }): object | undefined {
@@ -209,10 +219,8 @@ async function listKeys(session: Session, options: ListOptions): Promise<void> {
   if (next !== undefined && !session.options.json) session.note(`There is more: --cursor ${next}, or --all`);
 }
 
-interface UpdateOptions extends ChangeOptions, RotationOptions {
+interface UpdateOptions extends ChangeOptions, OwnerOptions, RotationOptions {
   name?: string;
-  owner?: string;
-  ownerType?: string;
   address?: string[];
   origin?: string[];
   anywhere?: boolean;

@@ -6,6 +6,7 @@ import type { KeyEvent } from './key.events.js';
 import type { KeyspaceEvent } from './keyspace.events.js';
 import type { LeakEvent } from './leak.events.js';
 import type { EventMetadata } from './metadata.js';
+import type { SubjectEvent } from './subject.events.js';
 import type { UsageEvent } from './usage.events.js';
 
 /** Every event that we append. */
@@ -17,6 +18,7 @@ export type LedgerEvent =
   | NotificationEvent
   | DeliveryEvent
   | UsageEvent
+  | SubjectEvent
   | AuditAccessEvent;
 export type EventType = LedgerEvent['type'];
 
@@ -41,7 +43,7 @@ type RequiredMember<D> = { [K in keyof D]-?: object extends Pick<D, K> ? never :
 
 /** The kinds of streams that there are. */
 export type StreamCategory =
-  'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage' | 'audit-access';
+  'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage' | 'subject' | 'audit-access';
 
 /** What is written down about one event type. */
 export interface CatalogEntry<T extends EventType = EventType> {
@@ -178,6 +180,7 @@ export const EVENT_CATALOG: { readonly [T in EventType]: CatalogEntry<T> } = {
   SecretDelivered: first('delivery', 'deliveryId', 'keyId', 'via', 'attempts', 'deliveredAt'),
   SecretDeliveryFailed: first('delivery', 'deliveryId', 'keyId', 'attempts', 'problem', 'failedAt'),
   KeyUsageRecorded: first('usage', 'keyId', 'secrets', 'recordedAt'),
+  SubjectErased: first('subject', 'subjectId', 'kind', 'generation', 'fields', 'reason', 'erasedAt'),
   AuditTrailRead: first('audit-access', 'route', 'filter', 'range', 'format', 'readAt'),
   AuditTrailExported: first('audit-access', 'route', 'filter', 'range', 'format', 'exportedAt'),
 };

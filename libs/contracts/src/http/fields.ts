@@ -6,6 +6,7 @@ import { durationSeconds, parseInstant } from '../time.js';
 export const LIMITS = {
   name: 200,
   ownerId: 200,
+  email: 254,
   externalId: 200,
   comment: 1024,
   reason: 200,
@@ -73,6 +74,18 @@ export const Line = (max: number): PropertyDecorator =>
     `is not a line of text of 1 to ${max} characters`,
     `a string of 1 to ${max} characters without line breaks and without spaces around it`,
     { minLength: 1, maxLength: max },
+  );
+
+const EMAIL = /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)*$/;
+
+/** An e-mail address. Whether anybody reads it, only a message to it can tell. */
+export const Email = (): PropertyDecorator =>
+  check(
+    'email',
+    (value) => typeof value === 'string' && value.length <= LIMITS.email && TEXT.test(value) && EMAIL.test(value),
+    'is not an e-mail address',
+    `one address of at most ${LIMITS.email} characters, e.g. "keys@example.com"`,
+    { format: 'email', maxLength: LIMITS.email },
   );
 
 const PARAGRAPH = /^(?:[^\p{Cc}\p{Cs}]|[\n\t])+$/u;

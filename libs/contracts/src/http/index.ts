@@ -11,6 +11,7 @@ export * from './keys.dto.js';
 export * from './key-views.dto.js';
 export * from './bulk.dto.js';
 export * from './leaks.dto.js';
+export * from './privacy.dto.js';
 export * from './channels.dto.js';
 export * from './notifications.dto.js';
 export * from './system.dto.js';

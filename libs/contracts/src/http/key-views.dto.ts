@@ -3,11 +3,18 @@ import { RotationInput } from './keyspaces.dto.js';
 import { KEY_KINDS, KEY_STATES, OWNER_TYPES, REVOCATION_REASONS } from '../words.js';
 import type { KeyKind, KeyStateName, OwnerType, RevocationReason } from '../words.js';
 
+export class ContactView {
+  /** `[erased]` once the owner's personal data was erased. */
+  name?: string;
+  email?: string;
+}
+
 export class OwnerView {
   /** @example 'app_checkout' */
   id: string;
   @ApiProperty({ enum: OWNER_TYPES })
   type: OwnerType;
+  contact?: ContactView;
 }
 
 export class RestrictionsView {

@@ -5,6 +5,7 @@ import { MAX_DURATION_SECONDS } from '../time.js';
 import { KEY_KINDS, KEY_STATES, OWNER_TYPES, REVOCATION_REASONS } from '../words.js';
 import type { KeyKind, KeyStateName, OwnerType, RevocationReason } from '../words.js';
 import {
+  Email,
   IsDuration,
   IsInstant,
   IsMetadata,
@@ -27,6 +28,19 @@ const graceLength = {
   context: { fix: 'a whole number of seconds, 0 or more, e.g. 86400' },
 };
 
+/** Who can be asked about the keys. Personal data: kept encrypted, and erased with the owner's subject. */
+export class ContactInput {
+  /** @example 'Jo Doe' */
+  @Optional()
+  @Line(LIMITS.name)
+  name?: string;
+
+  /** @example 'jo@example.com' */
+  @Optional()
+  @Email()
+  email?: string;
+}
+
 /** Whom a key identifies: an application or account, never an end user. */
 export class OwnerInput {
   /** @example 'app_checkout' */
@@ -36,6 +50,12 @@ export class OwnerInput {
   @ApiProperty({ enum: OWNER_TYPES })
   @IsIn(OWNER_TYPES, oneOf(OWNER_TYPES))
   type: OwnerType;
+
+  @Optional()
+  @IsObject({ message: 'is not an object', context: { fix: 'e.g. {"name": "Jo Doe", "email": "jo@example.com"}' } })
+  @ValidateNested()
+  @Type(() => ContactInput)
+  contact?: ContactInput;
 }
 
 /** Where a key may be used from; what is left out allows everything. */
