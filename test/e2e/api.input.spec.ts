@@ -172,7 +172,7 @@ describe('importing refuses whole', () => {
 
 describe('queries', () => {
   it.each([
-    ['unusedSince=2020-01-01T00:00:00Z', 400, ['unusedSince']],
+    ['unusedSince=lately', 400, ['unusedSince']],
     ['key=whatever', 400, ['key']],
     ['limit=0', 400, ['limit']],
     ['limit=1001', 400, ['limit']],

@@ -135,6 +135,8 @@ it('no secret stands in anything that Redis holds', async () => {
       list: ['LRANGE', key, '0', '-1'],
       stream: ['XRANGE', key, '-', '+'],
     };
+    // A job that was done between the two questions.
+    if (type === 'none') continue;
     const command = dump[type as keyof typeof dump];
     expect({ key, type, known: command !== undefined }).toEqual({ key, type, known: true });
     expectNone(`the Redis key ${key}`, `${key}${await cli(...(command ?? []))}`);

@@ -6,6 +6,7 @@ import {
   VERIFY_REQUEST_SCHEMA,
   VERIFY_RESPONSE_SCHEMA,
 } from '@keyledger/contracts';
+import { GITHUB_HEADERS, GITHUB_ROUTE } from '../leaks/github-intake.js';
 import { TRAITS, type RouteTraits } from './needs.js';
 
 type Paths = OpenAPIObject['paths'];
@@ -46,6 +47,7 @@ export function rawRoutes(): Paths {
     },
     '/v1/verify': { post: verify() },
     '/v1/authorize': { get: authorize() },
+    [GITHUB_ROUTE]: { post: githubReport() },
   };
 }
 
@@ -102,6 +104,43 @@ function authorize(): Operation {
       '401': { description: 'No key, or one that is not good' },
       '403': { description: 'The key lacks a scope, or may not be used from there' },
       '503': { description: 'Nobody can tell' },
+    },
+  };
+}
+
+function githubReport(): Operation {
+  const found = {
+    type: 'object',
+    required: ['token', 'type'],
+    properties: { token: text, type: text, url: text, source: text },
+  };
+  const feedback = {
+    type: 'object',
+    required: ['token_hash', 'token_type', 'label'],
+    properties: { token_hash: text, token_type: text, label: { enum: ['true_positive', 'false_positive'] } },
+  };
+  return {
+    operationId: 'leaks.github',
+    summary: 'Take a report of GitHub about keys that were found in the open',
+    description:
+      "GitHub's secret scanning partner program: signed by GitHub over the very bytes of the body. The answer names each " +
+      'token by its SHA-256 and says whether it is a key of ours.',
+    tags: ['Leaks'],
+    security: [],
+    parameters: Object.values(GITHUB_HEADERS).map((name) => ({
+      name,
+      in: 'header',
+      required: true,
+      schema: text,
+    })),
+    requestBody: { required: true, content: json({ type: 'array', items: found }) },
+    responses: {
+      '200': told('What GitHub is told of each token', { type: 'array', items: feedback }),
+      '400': { description: 'The body cannot be read, or an item is none' },
+      '401': { description: 'No signature' },
+      '403': { description: "A signature that is not GitHub's" },
+      '413': { description: 'The body is too large' },
+      '503': { description: "GitHub's keys or a part of ours cannot be reached; send it again" },
     },
   };
 }
