@@ -9,6 +9,7 @@ import { notificationsCommand } from './commands/notifications.js';
 import { privacyCommand } from './commands/privacy.js';
 import { receiversCommand } from './commands/receivers.js';
 import { scanCommand } from './commands/scan.js';
+import { reviewsCommand } from './commands/reviews.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
@@ -71,6 +72,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     scanCommand(runWith),
     channelsCommand(runWith),
     notificationsCommand(runWith),
+    reviewsCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {
