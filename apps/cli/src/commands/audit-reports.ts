@@ -93,7 +93,8 @@ function reportText(session: Session, { title, at, columns, rows, count }: Repor
 function cellText(cell: unknown): string | undefined {
   if (cell === undefined) return undefined;
   if (typeof cell === 'boolean') return cell ? 'yes' : 'no';
-  return Array.isArray(cell) ? cell.join(' ') : String(cell);
+  if (Array.isArray(cell)) return cell.join(' ');
+  return typeof cell === 'string' ? cell : JSON.stringify(cell);
 }
 
 const REPORT_COLUMNS: Column<ReportList['items'][number]>[] = [
