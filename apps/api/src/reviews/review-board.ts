@@ -23,6 +23,8 @@ export class ReviewBoard {
   /** Reviews that the log knows more of, by the revision that was seen there. */
   private readonly behind = new Map<string, number>();
   private readonly stopping = new AbortController();
+  /** Set once the log cannot be followed: then no list can be said to be whole. */
+  private broken = false;
   private caughtUp: () => void = () => undefined;
   private readonly live = new Promise<void>((resolve) => (this.caughtUp = resolve));
 
@@ -35,7 +37,8 @@ export class ReviewBoard {
   /** Begins to follow the log. */
   start(): void {
     this.follow().catch((error: unknown) => {
-      this.logger.error({ err: error }, 'the list of access reviews is not followed any more');
+      this.broken = true;
+      this.logger.error({ err: error }, 'access reviews cannot be listed any more: an event cannot be read');
     });
   }
 
@@ -55,6 +58,7 @@ export class ReviewBoard {
   /** All reviews, newest first. @throws RefusalError 503 until the log was read; what a load throws */
   async list(): Promise<ReviewSummary[]> {
     await this.untilLive();
+    if (this.broken) throw unavailable('The access reviews cannot be listed: an event of theirs cannot be read.', 60);
     const behind = [...this.behind.keys()];
     for (let at = 0; at < behind.length; at += LOADS_AT_ONCE) {
       await Promise.all(behind.slice(at, at + LOADS_AT_ONCE).map((reviewId) => this.load(reviewId)));
