@@ -39,7 +39,7 @@ export class Holdings {
 
   private takeKey({ event, position }: RecordedEvent<KeyEvent>): void {
     const before = this.keys.get(event.data.keyId);
-    const state = evolveKey(before?.state, event);
+    const state = slim(evolveKey(before?.state, event));
     if (before) {
       before.state = state;
       before.position = position;
@@ -65,6 +65,12 @@ export class Holdings {
       if (lastUsedAt !== undefined && lastUsedAt > (key.lastUsedAt ?? '')) key.lastUsedAt = lastUsedAt;
     }
   }
+}
+
+/** No report asks for secrets that are over, and there may be five of them for each of many keys. */
+function slim(state: KeyState): KeyState {
+  if (state.retired.length > 0) state.retired = [];
+  return state;
 }
 
 /** What every line about a key begins with. */

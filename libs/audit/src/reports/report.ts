@@ -96,8 +96,11 @@ export const inPeriod = ({ from, to }: ReportQuestion, recordedAt: Instant): boo
 
 /** Where the events behind a line are shown. */
 export function eventsLink(query: Record<string, string | bigint | undefined>): string {
-  const given = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
-  return `/v1/audit/events?${new URLSearchParams(given).toString()}`;
+  const given: string[] = [];
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) given.push(`${name}=${encodeURIComponent(String(value))}`);
+  }
+  return `/v1/audit/events?${given.join('&')}`;
 }
 
 const DAY_MILLIS = 86_400_000;
