@@ -51,9 +51,23 @@ describe('a report', () => {
     expect(page.headers.get('content-type')).toContain('text/html');
     expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
     expect(page.body.text).toContain('&lt;b&gt;left&lt;/b&gt;');
-    expect(revoked.events).toMatch(
-      new RegExp(`^/v1/audit/events\\?keyId=${keyId}&fromPosition=(\\d+)&toPosition=\\1$`),
-    );
+    const behind = await desk.admin.get(revoked.events);
+    expect(behind.body.items).toEqual([expect.objectContaining({ type: 'KeyRevoked', keyId })]);
+    const [change] = (await desk.admin.get(`${REPORTS}/changes-by-actor?keyspaceId=${acme}`)).body.rows;
+    expect((await desk.admin.get(change.events)).body.items).toHaveLength(change.count);
+  });
+
+  it('is on record with who asked for it and what, before it is shown', async () => {
+    const acme = await desk.keyspace();
+    await desk.admin.get(`${REPORTS}/policies?keyspaceId=${acme}`);
+    await desk.admin.get(`${REPORTS}/policies?keyspaceId=${acme}&format=csv`);
+    const { items } = (await desk.admin.get('/v1/audit/events?type=AuditTrailRead,AuditTrailExported&limit=2')).body;
+    const route = 'GET /v1/audit/reports/:name';
+    const filter = { name: 'policies', keyspaceId: acme };
+    expect(items).toMatchObject([
+      { type: 'AuditTrailExported', data: { route, filter, format: 'csv' } },
+      { type: 'AuditTrailRead', data: { route, filter, format: 'json' } },
+    ]);
   });
 
   it('of every name can be made over the whole log, in every format', async () => {

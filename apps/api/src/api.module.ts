@@ -9,6 +9,8 @@ import { AuditEventsController } from './audit/events.controller.js';
 import { TrailNews } from './audit/news.js';
 import { AuditPastController } from './audit/past.controller.js';
 import { Past } from './audit/past.js';
+import { ReportsController } from './audit/reports.controller.js';
+import { Reports } from './audit/reports.js';
 import { Incidents } from '@keyledger/leaks';
 import { AuthGuard, KeyDigests, PersonalData, READINESS, Sealing } from '@keyledger/platform';
 import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
@@ -25,8 +27,6 @@ import { NotificationsController } from './channels/notifications.controller.js'
 import { DeliveriesController } from './deliveries/deliveries.controller.js';
 import { DeliveryReaders } from './deliveries/delivery-readers.js';
 import { PickUpDeliveryHandler } from './deliveries/pick-up-delivery.handler.js';
-import { Reports } from './audit/reports.js';
-import { ReportsController } from './audit/reports.controller.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
 import { IssueKeyHandler } from './keys/issue-key.handler.js';

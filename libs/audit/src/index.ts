@@ -78,7 +78,6 @@ export { History, type HistoryOptions, type LogReader } from './history.js';
 export { type FoundKey } from './merge.js';
 export {
   PAGE_POLICY,
-  recordedOf,
   renderReport,
   REPORT_FORMATS,
   REPORTS,

@@ -1,14 +1,16 @@
-import { Controller, Get, Param, Query, Req, Res } from '@nestjs/common';
+import { Controller, Get, Param, Query, Res } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse } from '@nestjs/swagger';
 import { PAGE_POLICY, REPORTS, type Report, type ReportFormat } from '@keyledger/audit';
 import { refusal } from '@keyledger/contracts';
 import { ReportList, ReportQuery, ReportView } from '@keyledger/contracts/http';
 import { Decisions } from '@keyledger/event-store';
-import { callerOf, CurrentCaller, invalidField, RefusalError, systemClock, type Caller } from '@keyledger/platform';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import { callerOf, invalidField, RefusalError, systemClock } from '@keyledger/platform';
+import type { FastifyReply } from 'fastify';
 import { keyspaceFor } from '../access.js';
 import { Needs } from '../http/needs.js';
 import { plain } from '../http/plain.js';
+import { AccessLog } from './access-log.js';
+import { CurrentInquiry, questionOf, type Inquiry } from './inquiry.js';
 import { Reports } from './reports.js';
 
 const MEDIA_TYPES: Readonly<Record<ReportFormat, string>> = {
@@ -24,6 +26,7 @@ export class ReportsController {
   constructor(
     private readonly reports: Reports,
     private readonly decisions: Decisions,
+    private readonly access: AccessLog,
   ) {}
 
   /** List the reports that there are, with what each says. */
@@ -50,18 +53,20 @@ export class ReportsController {
   async make(
     @Param('name') name: string,
     @Query() query: ReportQuery,
-    @CurrentCaller() caller: Caller,
-    @Req() request: FastifyRequest,
+    @CurrentInquiry() inquiry: Inquiry,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const report = reportNamed(name);
-    const format = query.format ?? formatOf(request.headers.accept);
-    const reader = format === 'csv' ? callerOf(caller.principal, 'audit:export') : caller;
+    const format = query.format ?? formatOf(inquiry.accept);
+    const reader = format === 'csv' ? callerOf(inquiry.caller.principal, 'audit:export') : inquiry.caller;
     const { keyspaceId } = query;
     if (keyspaceId !== undefined) await keyspaceFor(this.decisions, keyspaceId, reader);
     const within = keyspaceId === undefined ? reader.reach : [keyspaceId];
     const generatedAt = systemClock();
     const head = { report, ...momentOf(report, plain(query), generatedAt), within, generatedAt };
+    const question = questionOf(inquiry, { name, ...plain(query), at: head.at }, format);
+    if (format === 'csv') await this.access.exported(question, inquiry.context);
+    else await this.access.read(question, inquiry.context);
     const left = new AbortController();
     reply.raw.once('close', () => left.abort());
     const text = await this.reports.make(format, head, left.signal);
@@ -83,7 +88,7 @@ function reportNamed(name: string): Report {
 }
 
 /** What a browser, a spreadsheet or a program wants; JSON for whoever does not say. */
-function formatOf(accept = ''): ReportFormat {
+function formatOf(accept: string): ReportFormat {
   const wanted = accept.split(',').map((part) => part.split(';')[0]?.trim());
   if (wanted.includes('text/html')) return 'html';
   return wanted.includes('text/csv') ? 'csv' : 'json';

@@ -1,5 +1,5 @@
 import { AUDITED_STREAM_PREFIXES, refusal, type RecordedEvent } from '@keyledger/contracts';
-import { recordedOf, renderReport, runReport, type ReportFormat, type ReportHead } from '@keyledger/audit';
+import { renderReport, runReport, type ReportFormat, type ReportHead } from '@keyledger/audit';
 import type { EventStore } from '@keyledger/event-store';
 import { RefusalError } from '@keyledger/platform';
 import { Readable } from 'node:stream';
@@ -48,8 +48,8 @@ export class Reports {
 
   private async *events(streams: readonly string[], signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
     const streamPrefixes = AUDITED_STREAM_PREFIXES.filter((prefix) => streams.includes(prefix));
-    for await (const batch of this.store.readStored({ after: 'start', streamPrefixes, signal })) {
-      yield batch.map(recordedOf);
+    for await (const batch of this.store.readAll({ direction: 'forwards', streamPrefixes, signal })) {
+      yield batch;
       await giveWay();
     }
   }

@@ -1,4 +1,5 @@
 import type { Instant } from '@keyledger/contracts';
+import { csvHeader, csvRow, type CsvColumn } from '../csv.js';
 import { PAGE_STYLE } from './page-style.js';
 import type { Cell, Report, ReportQuestion, ReportRow } from './report.js';
 
@@ -40,28 +41,10 @@ async function* jsonReport({ report, at, from, to, within, generatedAt }: Report
   yield `\n],"count":${count}}\n`;
 }
 
-async function* csvReport({ report: { columns } }: ReportHead, rows: Rows): Pieces {
-  yield csvLine(columns.map(({ name }) => name));
-  for await (const batch of rows) {
-    yield batch.map((row) => csvLine(columns.map(({ name }) => row[name]))).join('');
-  }
-}
-
-/** A line as RFC 4180 has it: fields between commas, quoted where they must be, ended by CRLF. */
-function csvLine(cells: readonly Cell[]): string {
-  return `${cells.map(csvCell).join(',')}\r\n`;
-}
-
-/**
- * A text that a spreadsheet would take for a formula gets an apostrophe before it (OWASP, CSV injection): names and
- * comments are whatever a caller wrote.
- */
-function csvCell(cell: Cell): string {
-  if (cell === undefined) return '';
-  if (typeof cell === 'number' || typeof cell === 'boolean') return String(cell);
-  const text = textOf(cell);
-  const safe = /^[\s\0]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) || safe.trim() !== safe ? `"${safe.replaceAll('"', '""')}"` : safe;
+async function* csvReport({ report }: ReportHead, rows: Rows): Pieces {
+  const columns = report.columns.map(({ name }): CsvColumn<ReportRow> => [name, (row) => listText(row[name])]);
+  yield csvHeader(columns);
+  for await (const batch of rows) yield batch.map((row) => csvRow(columns, row)).join('');
 }
 
 async function* htmlReport(head: ReportHead, rows: Rows): Pieces {
@@ -96,12 +79,15 @@ function htmlCell(name: string, row: ReportRow): string {
   const cell = row[name];
   if (name === 'events') return `<td><a href="${html(row.events)}">events</a></td>`;
   if (typeof cell === 'number') return `<td class="number">${cell}</td>`;
-  return `<td>${cell === undefined ? '' : html(typeof cell === 'boolean' ? (cell ? 'yes' : 'no') : textOf(cell))}</td>`;
+  return `<td>${cell === undefined ? '' : html(wordOf(cell))}</td>`;
 }
 
 /** Lists are words without spaces (scopes, environments), or hold together as they are. */
-function textOf(cell: string | readonly string[]): string {
-  return typeof cell === 'string' ? cell : cell.join(' ');
+const listText = (cell: Cell) => (Array.isArray(cell) ? cell.join(' ') : cell);
+
+function wordOf(cell: Exclude<Cell, undefined>): string {
+  if (typeof cell === 'boolean') return cell ? 'yes' : 'no';
+  return String(listText(cell));
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {

@@ -1,12 +1,4 @@
-import {
-  isEventType,
-  upcast,
-  type EventMetadata,
-  type Instant,
-  type LedgerEvent,
-  type RecordedEvent,
-} from '@keyledger/contracts';
-import type { StoredEvent } from '@keyledger/event-store';
+import type { Instant, RecordedEvent } from '@keyledger/contracts';
 
 /** What stands in one place of a report; `undefined`: there is nothing to say. */
 export type Cell = string | number | boolean | readonly string[] | undefined;
@@ -76,17 +68,6 @@ export async function* runReport(
 }
 
 const ROWS_AT_ONCE = 200;
-
-/**
- * A stored event in its newest shape, with the milliseconds that a load does not give.
- * @throws RangeError for what this build cannot read: a report does not leave out what it does not understand
- */
-export function recordedOf({ data, metadata, type, ...place }: StoredEvent): RecordedEvent {
-  const { schemaVersion } = metadata as EventMetadata;
-  if (!isEventType(type)) throw new RangeError(`${place.stream} holds ${type}, which this build does not know`);
-  const newest = upcast(type, schemaVersion, data as Record<string, unknown>);
-  return { ...place, event: { type, data: newest } as LedgerEvent, metadata: metadata as EventMetadata };
-}
 
 export const isWithin = (within: 'all' | readonly string[], keyspaceId: string | undefined): boolean =>
   within === 'all' || (keyspaceId !== undefined && within.includes(keyspaceId));

@@ -67,7 +67,12 @@ export class ReportView {
   from?: string;
   to?: string;
   /** The keyspaces that the report was made for: those named, or "all". */
-  @ApiProperty({ oneOf: [{ type: 'string', enum: ['all'] }, { type: 'array', items: { type: 'string' } }] })
+  @ApiProperty({
+    oneOf: [
+      { type: 'string', enum: ['all'] },
+      { type: 'array', items: { type: 'string' } },
+    ],
+  })
   keyspaces: 'all' | string[];
   generatedAt: string;
   columns: ReportColumnView[];
