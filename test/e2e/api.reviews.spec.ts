@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { plusSeconds } from '@keyledger/contracts';
 import { http, startApp, startSystem, type Client, type System } from '../support/index.js';
-import { Desk } from './api.harness.js';
+import { Desk, requestFor } from './api.harness.js';
 
 let system: System;
 let desk: Desk;
@@ -15,6 +15,7 @@ afterAll(async () => {
 });
 
 const DUE = '2099-01-01T00:00:00.000Z';
+const OWNER = { id: 'app_checkout', type: 'application' };
 const REPORTS = '/v1/audit/reports';
 const REVIEWS = '/v1/audit/reviews';
 
@@ -55,6 +56,19 @@ describe('a report', () => {
     expect(behind.body.items).toEqual([expect.objectContaining({ type: 'KeyRevoked', keyId })]);
     const [change] = (await desk.admin.get(`${REPORTS}/changes-by-actor?keyspaceId=${acme}`)).body.rows;
     expect((await desk.admin.get(change.events)).body.items).toHaveLength(change.count);
+  });
+
+  it('names people, and counts what one of them did as one', async () => {
+    const acme = await desk.keyspace();
+    for (const name of ['one', 'two']) {
+      const request = { ...requestFor(acme), name, owner: { ...OWNER, contact: { email: 'jane@example.com' } } };
+      await desk.admin.post('/v1/keys', request, { 'x-keyledger-on-behalf-of': 'jane' });
+    }
+    const { rows } = (await desk.admin.get(`${REPORTS}/changes-by-actor?keyspaceId=${acme}`)).body;
+    const issued = rows.filter(({ type }: { type: string }) => type === 'KeyIssued');
+    expect(issued).toMatchObject([{ onBehalfOf: 'jane', count: 2 }]);
+    const id = await review(acme);
+    expect((await desk.admin.get(`${REVIEWS}/${id}`)).body.keys[0].owner).toEqual(OWNER);
   });
 
   it('is on record with who asked for it and what, before it is shown', async () => {

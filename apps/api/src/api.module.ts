@@ -130,7 +130,7 @@ export class ApiModule {
           provide: DeliveryReaders,
           useValue: new DeliveryReaders(parts.credentials, parts.verification, parts.decisions, parts.failed),
         },
-        { provide: Reports, useValue: new Reports(parts.eventStore) },
+        { provide: Reports, useValue: new Reports(parts.eventStore, parts.personal) },
         { provide: ReviewBoard, useValue: parts.reviewBoard },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },

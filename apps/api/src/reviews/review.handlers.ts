@@ -103,7 +103,8 @@ export class StartReviewHandler implements ICommandHandler<StartReview> {
       for (const { state: key } of page.items) {
         if (filter.state === undefined && OVER.includes(stateAt(key, now))) continue;
         if (scope !== undefined && !coveredByAny(key.scopes, scope)) continue;
-        found.push({ keyId: key.keyId, keyspaceId: key.keyspaceId, name: key.name, owner: key.owner });
+        const { keyId, keyspaceId, name, owner } = key;
+        found.push({ keyId, keyspaceId, name, owner: { id: owner.id, type: owner.type } });
       }
       if (found.length > MOST_REVIEWED_KEYS) throw tooMany();
       cursor = page.nextCursor;

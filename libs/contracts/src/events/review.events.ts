@@ -17,7 +17,8 @@ export interface ReviewedKey {
   keyId: string;
   keyspaceId: string;
   name: string;
-  owner: Owner;
+  /** Without its contact. */
+  owner: Pick<Owner, 'id' | 'type'>;
 }
 
 export interface AccessReviewStarted {
