@@ -251,3 +251,35 @@ describe('the server', () => {
     await copy.stop();
   }, 60_000);
 });
+
+describe('what an auditor does', () => {
+  it('prints a report, as a table, to a file, and says which there are', async () => {
+    const { keyId } = await issue('on-the-list');
+    expect((await keyledger('audit', 'reports')).out).toMatch(/^scope-holders /m);
+    const shown = await keyledger('audit', 'report', 'inventory', '--keyspace', 'acme');
+    expect(shown).toMatchObject({ code: 0, err: expect.stringMatching(/^Inventory of keys as of .* lines?\n$/) });
+    expect(shown.out).toMatch(new RegExp(`^${keyId} .*on-the-list`, 'm'));
+    const file = path('holders.csv');
+    expect((await keyledger('audit', 'report', 'scope-holders', '--out', file)).code).toBe(0);
+    expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`^scope,keyId.*\r\npayments:read,${keyId}`, 's'));
+    const unknown = await keyledger('audit', 'report', 'nonsense');
+    expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining('name is no report: one of inventory') });
+  });
+
+  it('reviews access: starts, attests, looks at what is outstanding, and closes', async () => {
+    await keyledger('keyspaces', 'create', 'revw', '--name', 'Reviewed');
+    const first = await issue('needed', '--keyspace', 'revw');
+    const second = await issue('leftover', '--keyspace', 'revw');
+    const review = 'reviews start --name Q1 --keyspace revw --due 2099-01-01T00:00:00Z --json'.split(' ');
+    const { reviewId } = JSON.parse((await keyledger(...review)).out);
+    expect((await keyledger('reviews', 'attest', reviewId, first.keyId, 'keep', '--comment', 'needed')).code).toBe(0);
+    const open = await keyledger('reviews', 'show', reviewId, '--decision', 'outstanding');
+    expect(open.out).toMatch(/keys +2: keep 1, narrow 0, revoke 0, outstanding 1/);
+    expect([open.out.includes(first.keyId), open.out.includes(second.keyId)]).toEqual([false, true]);
+    expect((await keyledger('reviews', 'attest', reviewId, second.keyId, 'revoke')).out).toMatch(/effective +yes/);
+    expect((await keyledger('verify', '--secret-file', second.file, '--json')).code).toBe(4);
+    expect((await keyledger('reviews', 'close', reviewId)).out).toMatch(/status +closed/);
+    expect((await keyledger('reviews', 'list', '--status', 'closed')).out).toContain(reviewId);
+    expect((await keyledger('reviews', 'attest', reviewId, first.keyId, 'perhaps')).code).toBe(2);
+  });
+});

@@ -9,6 +9,8 @@ import { AuditEventsController } from './audit/events.controller.js';
 import { TrailNews } from './audit/news.js';
 import { AuditPastController } from './audit/past.controller.js';
 import { Past } from './audit/past.js';
+import { ReportsController } from './audit/reports.controller.js';
+import { Reports } from './audit/reports.js';
 import { Incidents } from '@keyledger/leaks';
 import { AuthGuard, KeyDigests, PersonalData, READINESS, Sealing } from '@keyledger/platform';
 import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
@@ -46,6 +48,10 @@ import { Erasures } from './privacy/erasures.js';
 import { PrivacyController } from './privacy/privacy.controller.js';
 import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
+import { ReviewBoard } from './reviews/review-board.js';
+import { AttestAccessHandler, CloseReviewHandler, StartReviewHandler } from './reviews/review.handlers.js';
+import { ReviewsController } from './reviews/reviews.controller.js';
+import { SelfAttestController } from './reviews/self-attest.controller.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { SystemController } from './system/system.controller.js';
 
@@ -67,6 +73,9 @@ const HANDLERS = [
   TestChannelHandler,
   ReplayNotificationHandler,
   PickUpDeliveryHandler,
+  StartReviewHandler,
+  AttestAccessHandler,
+  CloseReviewHandler,
 ];
 
 /** The routes and what they are made of. Of CQRS only the CommandBus: what happened is told by the event store. */
@@ -87,6 +96,9 @@ export class ApiModule {
         LeaksController,
         PrivacyController,
         DeliveriesController,
+        SelfAttestController,
+        ReportsController,
+        ReviewsController,
         SystemController,
       ],
       providers: [
@@ -118,6 +130,8 @@ export class ApiModule {
           provide: DeliveryReaders,
           useValue: new DeliveryReaders(parts.credentials, parts.verification, parts.decisions, parts.failed),
         },
+        { provide: Reports, useValue: new Reports(parts.eventStore, parts.personal) },
+        { provide: ReviewBoard, useValue: parts.reviewBoard },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
         { provide: READINESS, useValue: parts.readiness },

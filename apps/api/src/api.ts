@@ -40,6 +40,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   // What it throws after two minutes of trying is for nobody to handle: it ends the process.
   void firstStart.run();
   void historian.run();
+  parts.reviewBoard.start();
   return async () => {
     firstStart.stop();
     historian.stop();
@@ -49,6 +50,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
     end.abort();
     await following;
     readModel.stop();
+    parts.reviewBoard.stop();
     await eventStore.dispose();
     redis.disconnect();
   };

@@ -37,6 +37,7 @@ import { Visibility } from './outcome.js';
 import { Erasures } from './privacy/erasures.js';
 import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
+import { ReviewBoard } from './reviews/review-board.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { FirstStart } from './system/first-start.js';
 import { VERSION } from './version.js';
@@ -109,6 +110,7 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const sealing = new Sealing(config.sealingKeys);
   const channels = new ChannelDirectory(eventStore, logger);
   const notifications = new NotificationIndex(redis);
+  const reviewBoard = new ReviewBoard(eventStore, decisions, logger);
   const embedded = new EmbeddedStore(config.eventStoreUrl);
   const firstStart = new FirstStart({
     decisions,
@@ -152,6 +154,7 @@ export function assemble(config: ApiConfig, logger: Logger) {
     sealing,
     channels,
     notifications,
+    reviewBoard,
     embedded,
     personal,
     subjects,

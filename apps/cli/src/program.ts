@@ -8,6 +8,7 @@ import { leaksCommand } from './commands/leaks.js';
 import { notificationsCommand } from './commands/notifications.js';
 import { privacyCommand } from './commands/privacy.js';
 import { receiversCommand } from './commands/receivers.js';
+import { reviewsCommand } from './commands/reviews.js';
 import { scanCommand } from './commands/scan.js';
 import { systemCommand } from './commands/system.js';
 import { verifyCommand } from './commands/verify.js';
@@ -71,6 +72,7 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     scanCommand(runWith),
     channelsCommand(runWith),
     notificationsCommand(runWith),
+    reviewsCommand(runWith),
     systemCommand(runWith),
     upCommand(runWith),
   ]) {

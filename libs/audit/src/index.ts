@@ -10,7 +10,9 @@
  *
  * And replay: the same events as rows of a trail, as CSV, as OCSF for a SIEM; keys as they were at any moment, by the
  * domain's own `evolve` and `judge`; what decided a verdict of the past. `History` answers for all keys at bounded
- * memory. Nothing here knows Nest, Redis, HTTP or the clock.
+ * memory. `REPORTS` are what an auditor asks for: folds up to an instant, as JSON, CSV or a page.
+ *
+ * Nothing here knows Nest, Redis, HTTP or the clock.
  */
 export { canonicalJson, NotJson, type Json } from './canonical.js';
 export {
@@ -74,3 +76,15 @@ export { cloudEventOf, OCSF_VERSION, ocsfOf } from './ocsf.js';
 export { advanceKey, explain, happenedAt, keyAt, type Cut, type Explained, type KeyAt } from './replay.js';
 export { History, type HistoryOptions, type LogReader } from './history.js';
 export { type FoundKey } from './merge.js';
+export {
+  PAGE_POLICY,
+  renderReport,
+  REPORT_FORMATS,
+  REPORTS,
+  runReport,
+  type Report,
+  type ReportFormat,
+  type ReportHead,
+  type ReportQuestion,
+  type ReportRow,
+} from './reports/index.js';

@@ -57,6 +57,7 @@ const CHANNEL = 'Notification Channel';
 const NOTIFICATION = 'Notification';
 const DELIVERY = 'Secret Delivery';
 const TRAIL = 'Audit Trail';
+const REVIEW = 'Access Review';
 
 /** What is not named here is "other", of informational severity, with everything it says in `unmapped`. */
 const MAPPINGS: { readonly [T in EventType]?: Mapping } = {
@@ -91,6 +92,10 @@ const MAPPINGS: { readonly [T in EventType]?: Mapping } = {
   SecretDelivered: entity(DELIVERY, UPDATE),
   SecretDeliveryFailed: entity(DELIVERY, UPDATE, MEDIUM),
   KeyUsageRecorded: entity(KEY, OTHER),
+  AccessReviewStarted: entity(REVIEW, CREATE),
+  AccessReviewScoped: entity(REVIEW, UPDATE),
+  AccessAttested: entity(KEY, OTHER),
+  AccessReviewClosed: entity(REVIEW, UPDATE),
   AuditTrailRead: entity(TRAIL, READ),
   AuditTrailExported: entity(TRAIL, READ, LOW),
 };

@@ -15,6 +15,7 @@ export const streams = {
   subject: (subjectId: string) => `subject-${subjectId}`,
   /** One a day and process, so that no process waits for another to write down who reads. */
   auditAccess: (day: string, process: string) => `audit-access-${day}-${process}`,
+  review: (reviewId: string) => `review-${reviewId}`,
 } as const;
 
 /** Prefixes of the streams that the read model is made of. */

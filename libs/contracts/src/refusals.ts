@@ -18,6 +18,7 @@ export const REFUSALS = {
   KEY_SUSPENDED: { status: 409, title: 'The key is suspended' },
   KEY_EXPIRED: { status: 409, title: 'The key has expired' },
   ROTATION_IN_PROGRESS: { status: 409, title: 'An earlier rotation is still in its grace' },
+  REVIEW_CLOSED: { status: 409, title: 'The access review is closed' },
   CONFLICT: { status: 409, title: 'Another change came first' },
   IN_PROGRESS: { status: 409, title: 'The same request is still running' },
   GONE: { status: 410, title: 'The resource was there and is not any more' },

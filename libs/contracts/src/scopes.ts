@@ -22,13 +22,25 @@ export const MANAGEMENT_SCOPES = [
   'audit:export',
   'privacy:read',
   'privacy:erase',
+  'reviews:read',
+  'reviews:write',
+  'reviews:attest',
   'system:read',
   'system:operate',
 ] as const;
 export type ManagementScope = (typeof MANAGEMENT_SCOPES)[number];
 
 /** The groups that `group:*` grants whole. */
-export const MANAGEMENT_GROUPS = ['keyspaces', 'keys', 'leaks', 'channels', 'audit', 'privacy', 'system'] as const;
+export const MANAGEMENT_GROUPS = [
+  'keyspaces',
+  'keys',
+  'leaks',
+  'channels',
+  'audit',
+  'privacy',
+  'reviews',
+  'system',
+] as const;
 
 /** What the first admin credential holds. */
 export const ADMIN_SCOPES: readonly string[] = [...MANAGEMENT_GROUPS.map((group) => `${group}:*`), 'verify'];

@@ -99,6 +99,13 @@ export const REPORTED_SOURCES = ['report', 'scan'] as const satisfies readonly L
 export const LEAK_RESOLUTIONS = ['handled', 'false-positive', 'accepted-risk', 'duplicate'] as const;
 export type LeakResolution = (typeof LEAK_RESOLUTIONS)[number];
 
+/** What an access review says of a key. `narrow`: fewer scopes, which takes another key in its place. */
+export const ATTESTATION_DECISIONS = ['keep', 'narrow', 'revoke'] as const;
+export type AttestationDecision = (typeof ATTESTATION_DECISIONS)[number];
+
+/** As what somebody attested: the named or any reviewer, the key's owner, or whoever holds the key itself. */
+export type AttestedAs = 'reviewer' | 'owner' | 'holder';
+
 export const CHANNEL_TYPES = ['webhook', 'email', 'slack', 'receiver'] as const;
 /** A `receiver` takes no news but new secrets, encrypted to its public key. */
 export type ChannelType = (typeof CHANNEL_TYPES)[number];

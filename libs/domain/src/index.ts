@@ -13,6 +13,7 @@ export * from './subject.decider.js';
 export * from './deadlines.js';
 export * from './delivery.decider.js';
 export * from './keyspace.decider.js';
+export * from './review.decider.js';
 export { lengthBehind } from './keyspace.terms.js';
 export * from './rotation-outlook.js';
 export * from './usage.decider.js';

@@ -32,12 +32,13 @@ export class KeyHolders {
   /**
    * Judged as any verification of that key would judge it, restrictions included. A publishable key is everybody's, so
    * that holding it proves nothing.
+   * @param permission what the policy of its keyspace must allow; `undefined`: nothing is asked of it
    * @throws RefusalError 401, always the same, for a key that is not good here; 403 where its keyspace does not allow it
    */
   async holderOf(
     request: FastifyRequest,
     scope: ManagementScope,
-    permission: 'selfRotate' | 'selfRevoke',
+    permission: 'selfRotate' | 'selfRevoke' | undefined,
   ): Promise<Holder> {
     const presented = presentedKey(request.headers);
     if (presented === undefined) throw credentialMissing();
@@ -53,7 +54,8 @@ export class KeyHolders {
       throw credentialInvalid();
     }
     const { state: keyspace } = await keyspaceFor(this.decisions, keyspaceId);
-    if (!keyspace.policy[permission]) throw notAllowed(`Keyspace ${keyspaceId} does not allow ${permission}.`);
+    if (permission && !keyspace.policy[permission])
+      throw notAllowed(`Keyspace ${keyspaceId} does not allow ${permission}.`);
     const { state: key } = await this.decisions.load(keyDecider, streams.key(keyId));
     if (key?.kind !== 'secret') throw notAllowed('A publishable key cannot manage itself: everybody has it.');
     if (permission === 'selfRotate') await this.assertUnreported(key);

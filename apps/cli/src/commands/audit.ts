@@ -15,6 +15,7 @@ import { fields, table, type Column } from '../print.js';
 import { readSecretFile } from '../secret-file.js';
 import type { RunWith } from '../run.js';
 import type { Session } from '../session.js';
+import { reportCommands } from './audit-reports.js';
 
 /** A server that says nothing for so long is gone: a tail has a heartbeat every 15 s. */
 const SILENCE_MS = 60_000;
@@ -44,6 +45,7 @@ export function auditCommand(runWith: RunWith): Command {
   state(audit, runWith);
   diff(audit, runWith);
   explain(audit, runWith);
+  reportCommands(audit, runWith);
   return audit;
 }
 

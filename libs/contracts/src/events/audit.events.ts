@@ -8,7 +8,7 @@ export interface AuditQuestion {
   filter: Record<string, string>;
   /** The stretch of time or of the log that was asked for. */
   range: { from?: string; to?: string };
-  format: 'json' | 'ndjson' | 'csv' | 'ocsf' | 'events';
+  format: 'json' | 'ndjson' | 'csv' | 'html' | 'ocsf' | 'events';
 }
 
 /** Somebody was shown a part of the audit trail. Recorded before it was. */

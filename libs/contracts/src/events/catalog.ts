@@ -6,6 +6,7 @@ import type { KeyEvent } from './key.events.js';
 import type { KeyspaceEvent } from './keyspace.events.js';
 import type { LeakEvent } from './leak.events.js';
 import type { EventMetadata } from './metadata.js';
+import type { ReviewEvent } from './review.events.js';
 import type { SubjectEvent } from './subject.events.js';
 import type { UsageEvent } from './usage.events.js';
 
@@ -19,7 +20,8 @@ export type LedgerEvent =
   | DeliveryEvent
   | UsageEvent
   | SubjectEvent
-  | AuditAccessEvent;
+  | AuditAccessEvent
+  | ReviewEvent;
 export type EventType = LedgerEvent['type'];
 
 /** An event as the store gives it back: data in its newest shape, and where and when it was recorded. */
@@ -43,7 +45,16 @@ type RequiredMember<D> = { [K in keyof D]-?: object extends Pick<D, K> ? never :
 
 /** The kinds of streams that there are. */
 export type StreamCategory =
-  'key' | 'keyspace' | 'leak' | 'channel' | 'notification' | 'delivery' | 'usage' | 'subject' | 'audit-access';
+  | 'key'
+  | 'keyspace'
+  | 'leak'
+  | 'channel'
+  | 'notification'
+  | 'delivery'
+  | 'usage'
+  | 'review'
+  | 'subject'
+  | 'audit-access';
 
 /** What is written down about one event type. */
 export interface CatalogEntry<T extends EventType = EventType> {
@@ -183,6 +194,10 @@ export const EVENT_CATALOG: { readonly [T in EventType]: CatalogEntry<T> } = {
   SubjectErased: first('subject', 'subjectId', 'kind', 'generation', 'fields', 'reason', 'erasedAt'),
   AuditTrailRead: first('audit-access', 'route', 'filter', 'range', 'format', 'readAt'),
   AuditTrailExported: first('audit-access', 'route', 'filter', 'range', 'format', 'exportedAt'),
+  AccessReviewStarted: first('review', 'reviewId', 'name', 'filter', 'dueAt', 'startedAt'),
+  AccessReviewScoped: first('review', 'reviewId', 'keys'),
+  AccessAttested: first('review', 'reviewId', 'keyId', 'decision', 'attestedBy', 'attestedAs', 'attestedAt'),
+  AccessReviewClosed: first('review', 'reviewId', 'outstanding', 'closedAt'),
 };
 
 export function isEventType(type: string): type is EventType {

@@ -17,3 +17,5 @@ export * from './notifications.dto.js';
 export * from './system.dto.js';
 export * from './audit.dto.js';
 export * from './deliveries.dto.js';
+export * from './reports.dto.js';
+export * from './reviews.dto.js';

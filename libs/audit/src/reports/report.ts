@@ -1,0 +1,104 @@
+import type { Instant, RecordedEvent } from '@keyledger/contracts';
+
+/** What stands in one place of a report; `undefined`: there is nothing to say. */
+export type Cell = string | number | boolean | readonly string[] | undefined;
+
+/** One line. Its members are the columns of its report, and where its events are. */
+export type ReportRow = Readonly<Record<string, Cell>> & { readonly events: string };
+
+export interface ReportColumn {
+  /** Member of the row, and head of the column in CSV. */
+  name: string;
+  /** For people. */
+  title: string;
+}
+
+export interface ReportQuestion {
+  /** Nothing that was recorded later is known to the report, and what depends on time is judged at this instant. */
+  at: Instant;
+  /** Of a report over a period: recorded from then on. */
+  from?: Instant;
+  /** Of a report over a period: recorded before this. */
+  to?: Instant;
+  /** The keyspaces that the reader may see and asks for. */
+  within: 'all' | readonly string[];
+}
+
+/** A report in the making: it is told every event in log order, gives lines on the way, and the rest at the end. */
+export interface ReportFold {
+  take(recorded: RecordedEvent): Iterable<ReportRow> | void;
+  rest(): Iterable<ReportRow>;
+}
+
+export interface Report {
+  name: string;
+  title: string;
+  description: string;
+  /** Whether it is about what happened between two instants; else about what held at one. */
+  period: boolean;
+  /** Prefixes of the streams that it is made from. */
+  streams: readonly string[];
+  columns: readonly ReportColumn[];
+  begin(question: ReportQuestion): ReportFold;
+}
+
+/**
+ * The lines of a report, made in one pass over the log and no further than its instant. Events are not kept.
+ * @param events those of the report's streams, in log order
+ */
+export async function* runReport(
+  report: Report,
+  question: ReportQuestion,
+  events: AsyncIterable<readonly RecordedEvent[]>,
+): AsyncGenerator<ReportRow[], void, undefined> {
+  const fold = report.begin(question);
+  for await (const batch of events) {
+    const until = batch.findIndex(({ recordedAt }) => recordedAt > question.at);
+    const rows = (until < 0 ? batch : batch.slice(0, until)).flatMap((one) => [...(fold.take(one) ?? [])]);
+    if (rows.length > 0) yield rows;
+    if (until >= 0) break;
+  }
+  let rows: ReportRow[] = [];
+  for (const row of fold.rest()) {
+    if (rows.push(row) < ROWS_AT_ONCE) continue;
+    yield rows;
+    rows = [];
+  }
+  if (rows.length > 0) yield rows;
+}
+
+const ROWS_AT_ONCE = 200;
+
+export const isWithin = (within: 'all' | readonly string[], keyspaceId: string | undefined): boolean =>
+  within === 'all' || (keyspaceId !== undefined && within.includes(keyspaceId));
+
+export const inPeriod = ({ from, to }: ReportQuestion, recordedAt: Instant): boolean =>
+  (from === undefined || recordedAt >= from) && (to === undefined || recordedAt < to);
+
+/** Where the events behind a line are shown. */
+export function eventsLink(query: Record<string, string | bigint | undefined>): string {
+  const given: string[] = [];
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) given.push(`${name}=${encodeURIComponent(String(value))}`);
+  }
+  return `/v1/audit/events?${given.join('&')}`;
+}
+
+const DAY_MILLIS = 86_400_000;
+
+/** Whole days from one instant to another. */
+export const daysBetween = (from: Instant, to: Instant): number =>
+  Math.floor((Date.parse(to) - Date.parse(from)) / DAY_MILLIS);
+
+/** Seconds from one instant to another, to the millisecond. */
+export const secondsBetween = (from: Instant, to: Instant): number => (Date.parse(to) - Date.parse(from)) / 1000;
+
+/** Columns from a text of `name: title` lines, the order being that of the report. */
+export function columns(text: string): ReportColumn[] {
+  const named = text
+    .trim()
+    .split('\n')
+    .map((line) => line.split(': ').map((part) => part.trim()))
+    .map(([name = '', title = '']) => ({ name, title }));
+  return [...named, { name: 'events', title: 'Events' }];
+}
