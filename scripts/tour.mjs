@@ -100,7 +100,7 @@ function withAnswers(readme, steps, answers) {
     const end = rest.indexOf(block) + block.length;
     done += rest.slice(0, end);
     rest = rest.slice(end);
-    if (expected !== undefined) rest = rest.slice(rest.indexOf('```text\n' + expected) + 8 + expected.length + 4);
+    if (expected !== undefined) rest = rest.slice(rest.indexOf('```text\n' + expected) + 8 + expected.length + 3);
     const answer = shown(answers[index]);
     if (answer !== '') done += '\n\n```text\n' + answer + '\n```';
   }

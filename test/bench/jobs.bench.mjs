@@ -1,122 +1,162 @@
 /**
  * Deadlines: how late they are when many come at once, how many a second go the whole way from job to event compared with
  * jobs of BullMQ that do nothing, how long a missed lot takes to be caught up with, and what a deadline costs in Redis.
+ *
+ * The worker has core 0 to itself, as has the worker of the bare queue; Redis and event store share core 1. Times are
+ * those that the event store gave its events, read afterwards, so that nobody watches on either core meanwhile.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { stop } from './processes.mjs';
+import { cpuSeconds, firstJson, start, stop } from './processes.mjs';
 import { quantile, report } from './report.mjs';
-import { inParallel, KEY_REQUEST, startApp, startEventStore, startRedis, until } from './system.mjs';
+import { inParallel, KEY_REQUEST, SERVER_CORE, startApp, startEventStore, startRedis, until } from './system.mjs';
 
 const AT_ONCE = Number(process.env['BENCH_AT_ONCE'] ?? 1000);
+const RATE_JOBS = Number(process.env['BENCH_JOBS'] ?? 20_000);
 const MISSED = Number(process.env['BENCH_DEADLINES'] ?? 100_000);
-const BARE_JOBS = 20_000;
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
+const ONLY = process.env['BENCH_JOBS_ONLY'];
 /** As many as the worker has. */
 const CONCURRENCY = 60;
 const STORES = 4;
+const DAY_MS = 86_400_000;
 
 export async function benchJobs() {
   const [redis, eventStore] = await Promise.all([startRedis(), startEventStore()]);
   const env = { REDIS_URL: redis.url, EVENTSTORE_URL: eventStore.url };
   const ledger = await ledgerAt(eventStore.url);
+  const system = { ledger, redisUrl: redis.url, worker: () => startApp('worker', env, SERVER_CORE) };
   try {
-    const worker = await startApp('worker', env);
-    await lateness(ledger, worker);
-    await bytes(ledger, worker, redis.url);
-    await stop(worker.child);
-    await caughtUp(ledger, env, redis.url);
+    for (const [name, phase] of Object.entries({ lateness, bytes, rate, caughtUp })) {
+      if (ONLY === undefined || ONLY === name) await phase(system);
+    }
   } finally {
     await ledger.dispose();
     for (const { child } of [eventStore, redis]) await stop(child);
   }
 }
 
-async function lateness(ledger, worker) {
+async function lateness({ ledger, redisUrl, worker }) {
+  const { child } = await worker();
   const expiresAt = Date.now() + 10_000;
-  await ledger.issue(AT_ONCE, () => expiresAt);
-  await until('every expiry', worker.child, async () => ledger.expired.length >= AT_ONCE, 120_000);
-  const late = ledger.expired.splice(0).map((recordedAt) => recordedAt - expiresAt);
-  report(`${AT_ONCE.toLocaleString('en')} deadlines in one instant, from the instant to the event's own time`, [
+  const keys = await ledger.issue(AT_ONCE, () => expiresAt);
+  await until('the instant', child, async () => Date.now() > expiresAt);
+  await allDone(redisUrl, child, expiresAt);
+  const expired = await ledger.expiriesOf(keys);
+  const late = expired.map(({ recordedAt }) => recordedAt - expiresAt);
+  report(`${AT_ONCE.toLocaleString('en')} deadlines in one instant, from the instant to the event in the store`, [
     { 'p50 ms': quantile(late, 0.5), 'p99 ms': quantile(late, 0.99), 'last ms': Math.max(...late) },
   ]);
+  await stop(child);
 }
 
-async function bytes(ledger, worker, url) {
+async function bytes({ ledger, redisUrl, worker }) {
+  const { child } = await worker();
   const far = Math.min(20_000, MISSED);
-  const day = 86_400_000;
-  const before = await indexed(url);
-  await ledger.issue(far, (index) => Date.now() + 40 * day + index * 1000);
-  await until('the index', worker.child, async () => (await indexed(url)).count >= before.count + far, 120_000);
-  const after = await indexed(url);
+  const before = await indexed(redisUrl);
+  await ledger.issue(far, (index) => Date.now() + 40 * DAY_MS + index * 1000);
+  await until('the index', child, async () => (await indexed(redisUrl)).count >= before.count + far, 120_000);
+  const after = await indexed(redisUrl);
   report('the deadline index in Redis', [{ deadlines: after.count, bytes: after.bytes }], {
     'bytes per scheduled deadline': Math.round((after.bytes - before.bytes) / (after.count - before.count)),
   });
+  await stop(child);
 }
 
-async function caughtUp(ledger, env, url) {
-  await ledger.issue(MISSED, () => Date.now() - 60_000);
-  const bare = await bareRate(url);
-  const began = performance.now();
-  const worker = await startApp('worker', env);
-  await until('the first', worker.child, async () => ledger.expired.length > 0, 300_000);
-  const [first, already] = [performance.now(), ledger.expired.length];
-  await until('every expiry', worker.child, async () => ledger.expired.length >= MISSED, 1_800_000);
-  const ended = performance.now();
-  const rate = (MISSED - already) / ((ended - first) / 1000);
+/** Deadlines that are in the index and due when the worker starts, against a full queue of jobs that do nothing. */
+async function rate({ ledger, redisUrl, worker }) {
+  const rounds = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const dueAt = Date.now() + 40_000;
+    const preparing = await worker();
+    const before = (await indexed(redisUrl)).count;
+    const keys = await ledger.issue(RATE_JOBS, () => dueAt);
+    await until('the index', preparing.child, async () => (await indexed(redisUrl)).count >= before + RATE_JOBS);
+    await stop(preparing.child);
+    const bare = await bareRate(redisUrl);
+    await until('the instant', undefined, async () => Date.now() > dueAt);
+    const { child } = await worker();
+    const [began, cpuBefore] = [Date.now(), cpuSeconds(child.pid)];
+    await allDone(redisUrl, child, dueAt);
+    const cpu = cpuSeconds(child.pid) - cpuBefore;
+    const at = (await ledger.expiriesOf(keys)).map(({ recordedAt }) => recordedAt).filter((one) => one >= began);
+    const perSecond = at.length / ((Math.max(...at) - began) / 1000);
+    rounds.push({ bare, whole: { perSecond, cpuMicros: (cpu / at.length) * 1e6 } });
+    await stop(child);
+  }
+  const middle = (of) => quantile(rounds.map(of), 0.5);
   report(
-    `${MISSED.toLocaleString('en')} deadlines that were missed while no worker ran`,
+    `${RATE_JOBS.toLocaleString('en')} due deadlines, one worker, median of ${ROUNDS} rounds`,
     [
-      { what: 'jobs of BullMQ that do nothing, one process', 'jobs/s': Math.round(bare) },
-      { what: 'the whole way: job, command, event', 'jobs/s': Math.round(rate) },
+      {
+        what: 'jobs of BullMQ that do nothing',
+        'jobs/s': Math.round(middle(({ bare }) => bare.perSecond)),
+        'CPU us per job': Math.round(middle(({ bare }) => bare.cpuMicros)),
+      },
+      {
+        what: 'the whole way: job, command, event',
+        'jobs/s': Math.round(middle(({ whole }) => whole.perSecond)),
+        'CPU us per job': Math.round(middle(({ whole }) => whole.cpuMicros)),
+      },
     ],
     {
-      'whole way / bare (goal: at least 0.25)': rate / bare,
-      'seconds from the start of the worker to the last event': (ended - began) / 1000,
+      'whole way / bare, jobs per second (goal: at least 0.25)': middle(
+        ({ whole, bare }) => whole.perSecond / bare.perSecond,
+      ),
+      'whole way / bare, jobs per CPU second of the worker': middle(
+        ({ whole, bare }) => bare.cpuMicros / whole.cpuMicros,
+      ),
     },
   );
-  await stop(worker.child);
+}
+
+async function caughtUp({ ledger, redisUrl, worker }) {
+  const keys = await ledger.issue(MISSED, () => Date.now() - 60_000);
+  const began = Date.now();
+  const { child } = await worker();
+  await until('the first', child, async () => (await indexed(redisUrl)).overdue > 0);
+  let expired;
+  await until(
+    'every expiry',
+    child,
+    async () => {
+      await allDone(redisUrl, child, Date.now());
+      expired = await ledger.expiriesOf(keys);
+      return true;
+    },
+    1_800_000,
+  );
+  const last = Math.max(...expired.map(({ recordedAt }) => recordedAt));
+  report(`${MISSED.toLocaleString('en')} deadlines that nobody has seen, missed while no worker ran`, [], {
+    'seconds from the start of the worker to the last event': (last - began) / 1000,
+  });
+  await stop(child);
+}
+
+/** Nothing that was due by then is left. */
+async function allDone(url, child, dueAt) {
+  await until('everything that is due', child, async () => (await indexed(url, dueAt)).overdue === 0, 1_800_000);
 }
 
 async function bareRate(url) {
-  const { Queue, Worker } = await import('bullmq');
-  const { Redis } = await import('ioredis');
-  const connect = () => new Redis(url, { maxRetriesPerRequest: null });
-  const [one, other] = [connect(), connect()];
-  const prefix = '{bench}';
-  const queue = new Queue('bare', { connection: one, prefix });
-  for (let from = 0; from < BARE_JOBS; from += 1000) {
-    const jobs = Array.from({ length: 1000 }, (_, index) => ({
-      name: 'look',
-      data: { id: randomUUID(), at: Date.now() },
-      opts: { jobId: `bare-${from + index}`, removeOnComplete: true },
-    }));
-    await queue.addBulk(jobs);
-  }
-  let done = 0;
-  const began = performance.now();
-  const worker = new Worker('bare', async () => void (done += 1), {
-    connection: other,
-    prefix,
-    concurrency: CONCURRENCY,
+  const child = start(process.execPath, ['test/bench/bare-queue.worker.mjs', url, RATE_JOBS, CONCURRENCY].map(String), {
+    core: SERVER_CORE,
   });
-  await until('the bare jobs', undefined, async () => done >= BARE_JOBS, 120_000);
-  const seconds = (performance.now() - began) / 1000;
-  await worker.close();
-  await queue.obliterate({ force: true });
-  await queue.close();
-  for (const client of [one, other]) client.disconnect();
-  return BARE_JOBS / seconds;
+  return firstJson(child, 'perSecond');
 }
 
-/** How many deadlines the index holds, and in how many bytes. */
-async function indexed(url) {
+/** How many deadlines the index holds, in how many bytes, and how many of them were due by an instant. */
+async function indexed(url, dueAt = Date.now()) {
   const { Redis } = await import('ioredis');
+  const { DEADLINE_TAGS, redisNames } = await import('../../dist/libs/contracts/src/index.js');
   const redis = new Redis(url);
   try {
-    const keys = (await redis.keys('kl:d:*keys')).filter((key) => !key.endsWith(':at'));
-    const counts = await Promise.all(keys.map((key) => redis.zcard(key)));
-    const sizes = await Promise.all(keys.map((key) => redis.memory('USAGE', key, 'SAMPLES', 0)));
-    const sum = (values) => values.reduce((total, value) => total + Number(value), 0);
-    return { count: sum(counts), bytes: sum(sizes) };
+    const keys = DEADLINE_TAGS.map((tag) => redisNames.deadlines('keys', tag));
+    const sumOf = async (ask) => (await Promise.all(keys.map(ask))).reduce((total, one) => total + Number(one), 0);
+    return {
+      count: await sumOf((key) => redis.zcard(key)),
+      overdue: await sumOf((key) => redis.zcount(key, '-inf', dueAt + 1)),
+      bytes: await sumOf((key) => redis.memory('USAGE', key, 'SAMPLES', 1)),
+    };
   } finally {
     redis.disconnect();
   }
@@ -138,20 +178,10 @@ async function ledgerAt(url) {
   const keyspace = { keyspaceId: 'bench', name: 'Bench', prefix: 'bench', environments: ['live'], policy, createdAt };
   await stores[0].append('keyspace-bench', -1, event('KeyspaceCreated', keyspace, 2));
 
-  const expired = [];
-  const end = new AbortController();
-  const listening = (async () => {
-    const batches = stores[0].subscribe({ after: 'start', streamPrefixes: ['key-'], signal: end.signal });
-    for await (const { events } of batches) {
-      for (const one of events) {
-        if (one.event.type === 'KeyExpired') expired.push(Date.parse(one.event.data.recordedAt));
-      }
-    }
-  })();
   return {
-    expired,
+    /** Gives the ids of the keys. */
     issue: (count, expiresAt) =>
-      inParallel(count, STORES * 15, (index) => {
+      inParallel(count, STORES * 15, async (index) => {
         const keyId = randomBytes(11).toString('hex');
         const { key, secretId, mask } = mintKey('bench', 'live', randomBytes);
         const data = {
@@ -163,11 +193,26 @@ async function ledgerAt(url) {
           createdAt,
           expiresAt: new Date(expiresAt(index)).toISOString(),
         };
-        return stores[index % STORES].append(`key-${keyId}`, -1, event('KeyIssued', data));
+        await stores[index % STORES].append(`key-${keyId}`, -1, event('KeyIssued', data));
+        return keyId;
       }),
+    /** When the store recorded that they expired. Each has to have expired once. */
+    expiriesOf: async (keyIds) => {
+      const wanted = new Map(keyIds.map((keyId) => [keyId, 0]));
+      const found = [];
+      for await (const events of stores[0].readStored({ after: 'start', streamPrefixes: ['key-'] })) {
+        for (const { type, stream, recordedAt } of events) {
+          const keyId = stream.slice('key-'.length);
+          if (type !== 'KeyExpired' || !wanted.has(keyId)) continue;
+          wanted.set(keyId, wanted.get(keyId) + 1);
+          found.push({ keyId, recordedAt: Date.parse(recordedAt) });
+        }
+      }
+      const wrong = [...wanted].filter(([, times]) => times !== 1);
+      if (wrong.length > 0) throw new Error(`${wrong.length} keys did not expire exactly once, e.g. ${wrong[0]}`);
+      return found;
+    },
     dispose: async () => {
-      end.abort();
-      await listening;
       await Promise.all(stores.map((store) => store.dispose()));
     },
   };

@@ -5,7 +5,7 @@ import { startSystem, type System } from '../support/index.js';
 
 let system: System;
 beforeAll(async () => {
-  system = await startSystem();
+  system = await startSystem({ KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1' });
 }, 120_000);
 afterAll(() => system?.stop());
 

@@ -27,6 +27,7 @@ export class Queues {
   private readonly workers: Worker[] = [];
   private readonly clients: RedisClient[] = [];
   private readonly shared: RedisClient;
+  private held = false;
   private settled: (queue: QueueName, outcome: 'completed' | 'failed') => void = () => undefined;
 
   constructor(
@@ -73,11 +74,13 @@ export class Queues {
       this.logger.warn({ err: error, queue: name, jobId: id, attemptsMade }, 'a job failed');
     });
     this.workers.push(worker as Worker);
+    if (this.held) void worker.pause(true).catch(() => undefined);
     return worker;
   }
 
   /** Takes no new jobs for now, or takes them again; those at hand go on. */
   hold(how: 'hold' | 'go on'): void {
+    this.held = how === 'hold';
     for (const worker of this.workers) {
       if (how === 'go on') void worker.resume();
       else void worker.pause(true).catch(() => undefined);

@@ -48,7 +48,7 @@ const FIRST_PAUSE_MS = 5;
  * events once. (A command that caused none leaves no trace, and is decided anew.)
  */
 export class Decisions {
-  /** @param keepable turns a context into what may be recorded of it; asked once for each command that has events */
+  /** @param keepable turns a context into what may be recorded of it; asked for each attempt that has events */
   constructor(
     private readonly store: EventStore,
     private readonly keepable: (context: CommandContext) => Promise<CommandContext> = async (context) => context,
@@ -76,7 +76,6 @@ export class Decisions {
     contextOf: CommandContext | ((state: S, revision: number) => CommandContext),
     { expectedRevision }: { expectedRevision?: number } = {},
   ): Promise<Outcome<S, E>> {
-    let kept: CommandContext | undefined;
     for (let retries = 0; ; retries += 1) {
       const loaded = await this.load(decider, stream);
       const { state, revision, position } = loaded;
@@ -86,19 +85,38 @@ export class Decisions {
       if (expectedRevision !== undefined && expectedRevision !== revision) {
         return { accepted: false, refusal: changed(stream, expectedRevision, revision), state, revision };
       }
-      const decision = decider.decide(isMaker(command) ? command(state) : command, state);
-      if (!decision.accepted) return { accepted: false, refusal: decision.refusal, state, revision };
-      const { events } = decision;
-      if (events.length === 0) return { accepted: true, events, state, revision, position, replayed: false };
-      kept ??= await this.keepable(context);
-      try {
-        const appended = await this.store.append(stream, revision, newEvents(stream, events, kept));
-        return { accepted: true, events, state: foldWith(decider, state, events), ...appended, replayed: false };
-      } catch (error) {
-        if (!(error instanceof RevisionConflict)) throw error;
-        if (retries === CONFLICT_RETRIES) return { accepted: false, refusal: overtaken(stream), state, revision };
-      }
+      const known = { state, revision, position };
+      const outcome = await this.runOn(known, decider, stream, isMaker(command) ? command(state) : command, context);
+      if (outcome) return outcome;
+      if (retries === CONFLICT_RETRIES) return { accepted: false, refusal: overtaken(stream), state, revision };
       await pause(Math.random() * FIRST_PAUSE_MS * 2 ** retries);
+    }
+  }
+
+  /**
+   * Decides on a state that is known, and appends right behind its revision: one attempt. Whether the command has run
+   * before is not looked into, so its id should follow from the revision, if it may come twice.
+   * @returns `undefined` if the stream is not at that revision (any more); nothing was appended
+   * @throws as `EventStore.append`, but no RevisionConflict
+   */
+  async runOn<C, S, E extends LedgerEvent>(
+    { state, revision, position }: { state: S; revision: number; position?: bigint | undefined },
+    decider: Decider<C, S, E>,
+    stream: string,
+    command: C,
+    context: CommandContext,
+  ): Promise<Outcome<S, E> | undefined> {
+    const decision = decider.decide(command, state);
+    if (!decision.accepted) return { accepted: false, refusal: decision.refusal, state, revision };
+    const { events } = decision;
+    if (events.length === 0) return { accepted: true, events, state, revision, position, replayed: false };
+    const kept = await this.keepable(context);
+    try {
+      const appended = await this.store.append(stream, revision, newEvents(stream, events, kept));
+      return { accepted: true, events, state: foldWith(decider, state, events), ...appended, replayed: false };
+    } catch (error) {
+      if (error instanceof RevisionConflict) return undefined;
+      throw error;
     }
   }
 }

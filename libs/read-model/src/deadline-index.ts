@@ -30,6 +30,8 @@ export class DeadlinesLost extends Error {
 /** Versions as they fit into the fraction of a score beside milliseconds up to the year 2109. */
 const VERSIONS = 1024;
 const LAST_MS = 2 ** 42 - 1;
+/** Events come back to the process that has just caused them within seconds. */
+const MOST_REMEMBERED = 20_000;
 
 /**
  * The one next deadline of each key (or delivery), in a few sorted sets: member the id, score the instant. It is derived
@@ -43,6 +45,10 @@ const LAST_MS = 2 ** 42 - 1;
 export class DeadlineIndex {
   private readonly link: RedisLink;
   private epochs: readonly string[] = [];
+  /** By id the revision from which this process has last stated something in these epochs. */
+  private readonly stated = new Map<string, number>();
+  /** Grows whenever epochs are read: what is put meanwhile may be in the old ones. */
+  private readings = 0;
 
   constructor(
     redis: RedisClient,
@@ -54,9 +60,12 @@ export class DeadlineIndex {
   /** Up to where the log is in the index. From here on this process works in the epochs that it has seen now. */
   async read(): Promise<bigint> {
     const fresh = `${randomUUID()} ${positionText(0n)}`;
+    this.readings += 1;
     const markers = await this.link.batch(this.onMarkers(beginMarker, [fresh]));
     const parts = markers.map((marker) => String(marker).split(' '));
     this.epochs = parts.map(([epoch = '']) => epoch);
+    this.readings += 1;
+    this.stated.clear();
     return parts.map(([, position]) => positionFrom(position)).reduce((least, one) => (one < least ? one : least));
   }
 
@@ -78,6 +87,7 @@ export class DeadlineIndex {
 
   /** States when things are due next. What follows from a newer revision stays. @throws ReadModelUnavailable */
   async put(entries: readonly DeadlineEntry[]): Promise<void> {
+    const { readings } = this;
     await this.link.batch(
       entries.map(({ id, at, revision }) => {
         const version = revision % VERSIONS;
@@ -86,6 +96,24 @@ export class DeadlineIndex {
         return { call: putDeadline, key: redisNames.deadlines(this.name, tagOf(id)), args: [id, score, version] };
       }),
     );
+    if (readings === this.readings) this.remember(entries);
+  }
+
+  /** Whether this process has stated what follows from that revision or a newer one, as far as it remembers. */
+  holds(id: string, revision: number): boolean {
+    return (this.stated.get(id) ?? -1) >= revision;
+  }
+
+  private remember(entries: readonly DeadlineEntry[]): void {
+    for (const { id, revision } of entries) {
+      if (this.holds(id, revision)) continue;
+      this.stated.delete(id);
+      this.stated.set(id, revision);
+    }
+    for (const id of this.stated.keys()) {
+      if (this.stated.size <= MOST_REMEMBERED) break;
+      this.stated.delete(id);
+    }
   }
 
   /** What is due until an instant, some of the earliest of each part, at most about `limit`. @throws ReadModelUnavailable */

@@ -5,8 +5,8 @@ import type { RedisClient } from './connect.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
 /**
- * A Lua script that does the same to each of its keys. On the way to Redis the calls of one batch whose keys share a
- * hash tag, and so a slot, become one: a command costs this process far more than a key more in it. For the same reason
+ * A Lua script that does the same to each of its keys. On the way to Redis the calls of one batch become one, on a
+ * Cluster those whose keys share a hash tag and so a slot: a command costs this process far more than a key more in it. For the same reason
  * all their arguments travel as one, with a line feed behind each: none of ours has one, and JSON escapes it.
  */
 export interface Script {
@@ -161,7 +161,7 @@ export class RedisLink {
     const groups = new Map<string, Joint[]>();
     const open = new Map<KeyCommand['call'], Map<string, Joint>>();
     for (const [index, { call, key }] of commands.entries()) {
-      const tag = tagIn(key);
+      const tag = client instanceof Cluster ? tagIn(key) : '';
       const mates = canJoin(call) ? (open.get(call) ?? new Map<string, Joint>()) : undefined;
       const joint = mates?.get(tag);
       if (joint && joint.length < KEYS_PER_COMMAND) {

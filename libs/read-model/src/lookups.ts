@@ -54,6 +54,23 @@ export class Lookups {
     throw new ReadModelUnavailable('missing');
   }
 
+  /** What stands there for these keys now; `undefined` for one that is not, or not wholly. @throws ReadModelUnavailable */
+  async recordsOf(generation: string, keyIds: readonly string[]): Promise<(Projected<KeyState> | undefined)[]> {
+    const pointers = await this.link.batch(
+      keyIds.map((keyId) => ({ call: 'get', key: redisNames.pointer(generation, keyId) })),
+    );
+    const currents = pointers.map((pointer) => decodePointer(pointer as string | null).secrets[0]);
+    const reads = currents.flatMap((current) => {
+      return current ? [{ call: 'get', key: redisNames.record(generation, current.namespace, current.hash) }] : [];
+    });
+    const texts = (await this.link.batch(reads)).values();
+    return currents.map((current, index) => {
+      const text = current && (texts.next().value as string | null);
+      const found = typeof text === 'string' ? decodeRecord(text) : undefined;
+      return found && 'state' in found && found.state.keyId === keyIds[index] ? found : undefined;
+    });
+  }
+
   async keyspace(keyspaceId: string): Promise<Projected<KeyspaceState> | undefined> {
     const tag = redisTagOf(keyspaceId);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {

@@ -59,9 +59,15 @@ export class ReadModel {
    * Older states than what stands there do nothing.
    * @throws ReadModelUnavailable if it cannot be said that all is written; the projector will write it.
    */
-  async applyKey(state: KeyState, revision: number): Promise<void> {
-    const generations = await this.writable(state.secrets.some(({ imported }) => imported));
-    await Promise.all(generations.map((generation) => writeKeys(this.link, generation, [{ state, revision }])));
+  applyKey(state: KeyState, revision: number): Promise<void> {
+    return this.applyKeys([{ state, revision }]);
+  }
+
+  /** Likewise for many. */
+  async applyKeys(keys: readonly Projected<KeyState>[]): Promise<void> {
+    const imported = keys.some(({ state }) => state.secrets.some((secret) => secret.imported));
+    const generations = await this.writable(imported);
+    await Promise.all(generations.map((generation) => writeKeys(this.link, generation, keys)));
   }
 
   /** Likewise for a keyspace. */
@@ -81,6 +87,16 @@ export class ReadModel {
   /** @throws ReadModelUnavailable */
   keyById(keyId: string): Promise<Projected<KeyState> | undefined> {
     return this.lookups.byId(keyId);
+  }
+
+  /**
+   * Keys as a command may be decided on: folded by this very build, however far. `undefined` where that cannot be said,
+   * for whatever reason; then their events are to be read. Whoever appends behind the revision of one hears if it was old.
+   */
+  async foldedKeys(keyIds: readonly string[]): Promise<(Projected<KeyState> | undefined)[]> {
+    const { fresh, generation, version } = this.keeper.view();
+    if (!fresh || generation === undefined || version !== PROJECTION_VERSION) return keyIds.map(() => undefined);
+    return this.lookups.recordsOf(generation, keyIds).catch(() => keyIds.map(() => undefined));
   }
 
   /** @throws ReadModelUnavailable */

@@ -9,6 +9,8 @@ import type { UnavailableReason } from './unavailable.js';
 export interface ReadModelView {
   /** The live generation. */
   generation?: string;
+  /** The PROJECTION_VERSION of what folded it. */
+  version?: number;
   /** Whether its answers count. */
   fresh: boolean;
   /** Why not. */
@@ -111,11 +113,11 @@ export class ViewKeeper {
     const { holdsImported } = meta;
     this.importedAt = holdsImported ? (this.importedAt ?? performance.now()) : undefined;
     if (!meta.live) return { fresh: false, reason: meta.building ? 'rebuilding' : 'missing', holdsImported };
-    const { generation } = meta.live;
+    const { generation, version } = meta.live;
     const { heartbeat } = this;
     // On a Cluster a part may be vouched for while another is not: lookups ask again for their own part.
     const vouched = heartbeat && heartbeat.ageMs <= this.maxStalenessMs && REDIS_TAGS.some((tag) => this.trusts(tag));
-    if (vouched) return { generation, fresh: true, holdsImported };
+    if (vouched) return { generation, version, fresh: true, holdsImported };
     return { generation, fresh: false, reason: 'stale', holdsImported };
   }
 

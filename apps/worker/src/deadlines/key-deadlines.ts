@@ -1,13 +1,11 @@
-import { streams, type CommandContext, type Instant, type KeyEvent } from '@keyledger/contracts';
+import { streams, type CommandContext, type Instant, type KeyEvent, type RotationPolicy } from '@keyledger/contracts';
 import {
-  DEFAULT_POLICY,
   eventsDue,
   keyDecider,
   nextDeadline,
   rotationDue,
   type KeyCommand,
   type KeyState,
-  type KeyUsage,
   type Surroundings,
 } from '@keyledger/domain';
 import type { Decisions } from '@keyledger/event-store';
@@ -16,23 +14,30 @@ import type { Projected, ReadModel } from '@keyledger/read-model';
 import { DelayedError, type Job } from 'bullmq';
 import type { ClockCheck } from '../clock-check.js';
 import { clockContext } from '../clock-context.js';
+import { Gathered } from '../gathered.js';
 import type { Keyspaces } from './keyspaces.js';
 import type { Rotations } from './rotations.js';
 import type { Appointment, Schedule } from './schedule.js';
 import type { Standing } from './standing.js';
 
-/** Of a key that is not there. */
-const NOTHING_KNOWN: Surroundings = { policy: DEFAULT_POLICY, usage: [], receiver: false };
+const AT_ONCE = 256;
+/** How often a decision is made anew because somebody else changed the key meanwhile. */
+const MOST_TRIES = 5;
 
-/** Its policy must be read before anything is decided. */
-class UnknownKeyspace extends Error {
-  constructor(readonly keyspaceId: string) {
-    super(`the keyspace ${keyspaceId} was not read yet`);
-  }
+type Known = Projected<KeyState>;
+
+interface Marked extends Known {
+  changed: boolean;
+  around: Surroundings;
+  /** By which the key has to be rotated now. */
+  rotation: RotationPolicy | undefined;
 }
 
 /** What a job about a key does: whatever is due by now, and the next appointment. */
 export class KeyDeadlines {
+  private readonly records: Gathered<string, Known | undefined>;
+  private readonly shown: Gathered<Known, void>;
+
   constructor(
     private readonly parts: {
       schedule: Schedule;
@@ -45,7 +50,14 @@ export class KeyDeadlines {
       logger: Logger;
       onLateness: (seconds: number) => void;
     },
-  ) {}
+  ) {
+    const { readModel } = parts;
+    this.records = new Gathered((keyIds) => readModel.foldedKeys(keyIds), AT_ONCE);
+    this.shown = new Gathered<Known, void>(async (keys) => {
+      await readModel.applyKeys(keys);
+      return [];
+    }, AT_ONCE);
+  }
 
   /** @throws ClockOff, and whatever a store throws: the job is tried again */
   async work({ data: { id, at } }: Job<Appointment>, delay: (until: number) => Promise<void>): Promise<void> {
@@ -58,53 +70,64 @@ export class KeyDeadlines {
     }
     onLateness((Date.parse(now) - at) / 1000);
     const { next, revision } = await this.look(id, now);
-    await schedule.put([{ id, at: next === undefined ? undefined : Date.parse(next), revision }], now);
+    await schedule.putOne({ id, at: next === undefined ? undefined : Date.parse(next), revision }, now);
   }
 
+  /**
+   * The read model's record spares a load, and a decision on an old one is not taken by the store. That nothing is due,
+   * or that the key is to be rotated, is believed of its events only.
+   */
   private async look(keyId: string, now: Instant): Promise<{ next?: Instant | undefined; revision: number }> {
-    const { standing, keyspaces, rotations, readModel } = this.parts;
-    const usage = await standing.usageOf(keyId);
-    const marked = await this.mark(keyId, usage, now).catch(async (error: unknown) => {
-      if (!(error instanceof UnknownKeyspace)) throw error;
-      await keyspaces.of(error.keyspaceId);
-      return this.mark(keyId, usage, now);
-    });
-    if (!marked) return { revision: 0 };
-    let key: Projected<KeyState> = marked;
-    const keyspace = await keyspaces.of(key.state.keyspaceId);
-    const around = standing.of(key.state, keyspace, usage);
-    const rule = rotationDue(key.state, around, now);
-    if (rule) key = (await rotations.rotate(key.state, keyspace, rule, now)) ?? key;
-    if (rule || marked.changed) await this.show(readModel, key);
-    return { next: nextDeadline(key.state, around, now), revision: key.revision };
+    const record = await this.records.ask(keyId);
+    const marked = record && (await this.mark(record, now));
+    if (marked?.changed && !marked.rotation) {
+      await this.show(marked);
+      return { next: nextDeadline(marked.state, marked.around, now), revision: marked.revision };
+    }
+    return this.lookAtEvents(keyId, now, marked?.changed ?? false);
   }
 
-  /** Decides what time has brought. `undefined`: there is no such key. */
-  private async mark(
+  private async lookAtEvents(
     keyId: string,
-    usage: KeyUsage,
     now: Instant,
-  ): Promise<(Projected<KeyState> & { changed: boolean }) | undefined> {
-    const { decisions, keyspaces, standing } = this.parts;
-    const around = (key: KeyState | undefined): Surroundings => {
-      if (!key) return NOTHING_KNOWN;
-      const keyspace = keyspaces.peek(key.keyspaceId);
-      if (!keyspace) throw new UnknownKeyspace(key.keyspaceId);
-      return standing.of(key, keyspace, usage);
-    };
-    const outcome = await decisions.run<KeyCommand, KeyState | undefined, KeyEvent>(
-      keyDecider,
-      streams.key(keyId),
-      (key) => ({ type: 'MarkTime', now, ...around(key) }),
-      (key, revision) => contextFor(keyId, revision, now, key ? eventsDue(key, around(key), now) : []),
-    );
-    if (!outcome.accepted && outcome.refusal.code !== 'NOT_FOUND') throw new Error(outcome.refusal.detail);
-    if (!outcome.state || !outcome.accepted) return undefined;
-    return { state: outcome.state, revision: outcome.revision, changed: outcome.events.length > 0 };
+    alreadyChanged: boolean,
+  ): Promise<{ next?: Instant | undefined; revision: number }> {
+    const { keyspaces, rotations, decisions } = this.parts;
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const { state, revision } = await decisions.load(keyDecider, streams.key(keyId));
+      if (!state) return { revision: 0 };
+      const marked = await this.mark({ state, revision }, now);
+      if (!marked) continue;
+      let key: Known = marked;
+      const { rotation } = marked;
+      if (rotation)
+        key = (await rotations.rotate(key.state, await keyspaces.of(state.keyspaceId), rotation, now)) ?? key;
+      if (rotation || marked.changed || alreadyChanged) await this.show(key);
+      return { next: nextDeadline(key.state, marked.around, now), revision: key.revision };
+    }
+    throw new Error(`other changes of the key ${keyId} came first, again and again`);
   }
 
-  private async show(readModel: ReadModel, { state, revision }: Projected<KeyState>): Promise<void> {
-    await readModel.applyKey(state, revision).catch((error: unknown) => {
+  /** Decides what time has brought. `undefined`: the key is not what it was taken for. */
+  private async mark({ state, revision }: Known, now: Instant): Promise<Marked | undefined> {
+    const { decisions, keyspaces, standing } = this.parts;
+    const around = await standing.of(state, await keyspaces.of(state.keyspaceId));
+    const outcome = await decisions.runOn<KeyCommand, KeyState | undefined, KeyEvent>(
+      { state, revision },
+      keyDecider,
+      streams.key(state.keyId),
+      { type: 'MarkTime', now, ...around },
+      contextFor(state.keyId, revision, now, eventsDue(state, around, now)),
+    );
+    if (!outcome) return undefined;
+    if (!outcome.accepted) throw new Error(outcome.refusal.detail);
+    if (!outcome.state) return undefined;
+    const rotation = rotationDue(outcome.state, around, now);
+    return { state: outcome.state, revision: outcome.revision, changed: outcome.events.length > 0, around, rotation };
+  }
+
+  private async show({ state, revision }: Known): Promise<void> {
+    await this.shown.ask({ state, revision }).catch((error: unknown) => {
       this.parts.logger.warn({ err: error }, 'a change is not visible yet: Redis cannot be reached');
     });
   }

@@ -1,6 +1,7 @@
 import type { Instant, QueueName } from '@keyledger/contracts';
 import type { DeadlineEntry, DeadlineIndex } from '@keyledger/read-model';
 import type { JobsOptions, Queue } from 'bullmq';
+import { Gathered } from '../gathered.js';
 import type { Queues } from '../queues.js';
 
 /** What a job knows: whom to look at, and when that was to be. Everything else it reads when it runs. */
@@ -32,6 +33,7 @@ const OPTIONS: JobsOptions = {
  */
 export class Schedule {
   private readonly queue: Queue;
+  private readonly stated: Gathered<DeadlineEntry, void>;
 
   constructor(
     readonly index: DeadlineIndex,
@@ -39,12 +41,26 @@ export class Schedule {
     queue: QueueName,
   ) {
     this.queue = queues.queue(queue);
+    this.stated = new Gathered<DeadlineEntry, void>(async (entries) => {
+      await index.put(entries);
+      return [];
+    }, ADDED_AT_ONCE);
+  }
+
+  /** As `put`, of one that many jobs do at the same time. */
+  async putOne(entry: DeadlineEntry, now: Instant): Promise<void> {
+    await this.stated.ask(entry);
+    await this.addNear([entry], now);
   }
 
   /** @throws ReadModelUnavailable; an error of Redis. Doing it again is always right. */
   async put(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
     if (entries.length === 0) return;
     await this.index.put(entries);
+    await this.addNear(entries, now);
+  }
+
+  private async addNear(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
     const nowMs = Date.parse(now);
     const isNear = (at: number): boolean => at <= nowMs + HORIZON_MS && at >= nowMs - OVERDUE_MS;
     await this.add(

@@ -2,10 +2,11 @@ import {
   streams,
   type ChannelAudience,
   type ChannelEvent,
+  type KeyEvent,
   type KeyspaceEvent,
   type RecordedEvent,
 } from '@keyledger/contracts';
-import { channelDecider, keyDecider, type KeyState } from '@keyledger/domain';
+import { channelDecider, evolveKey, fold, keyDecider, type KeyState } from '@keyledger/domain';
 import type { Decisions, EventBatch } from '@keyledger/event-store';
 import type { ChannelDirectory, Projected, ReadModel } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +16,7 @@ import type { Keyspaces } from './keyspaces.js';
 import type { Schedule } from './schedule.js';
 import type { Standing } from './standing.js';
 
-const KEYS_AT_ONCE = 64;
+const LOADS_AT_ONCE = 16;
 const PAGE = 500;
 const WAIT_MS = 50;
 const LONGEST_WAIT_MS = 30_000;
@@ -40,17 +41,22 @@ export class Timekeeper implements Reactor {
 
   /** @throws ClockOff, and whatever a store throws: the batch comes again */
   async react({ events, position }: EventBatch): Promise<void> {
-    const keys = new Map<string, number>();
-    for (const { stream, revision, event } of events) {
-      if (stream.startsWith(KEY_STREAM)) keys.set(stream.slice(KEY_STREAM.length), revision);
-      else if ('keyspaceId' in event.data && event.type.startsWith('Keyspace')) {
+    const keys = new Map<string, RecordedEvent<KeyEvent>[]>();
+    for (const recorded of events) {
+      const { stream, revision, event } = recorded;
+      if (stream.startsWith(KEY_STREAM)) {
+        const keyId = stream.slice(KEY_STREAM.length);
+        const before = keys.get(keyId);
+        if (before) before.push(recorded as RecordedEvent<KeyEvent>);
+        else keys.set(keyId, [recorded as RecordedEvent<KeyEvent>]);
+      } else if ('keyspaceId' in event.data && event.type.startsWith('Keyspace')) {
         this.parts.keyspaces.note({ stream, revision, event } as RecordedEvent<KeyspaceEvent>);
       }
     }
     // Before any deadline that depends on a receiver: the directory may be behind this loop.
     const channels = events.filter(({ stream }) => stream.startsWith('channel-')) as RecordedEvent<ChannelEvent>[];
     await this.hearOf(channels);
-    await this.settle([...keys].map(([keyId, revision]) => ({ keyId, revision })));
+    await this.settle(keys);
     for (const query of await this.touchedBy(events, channels)) await this.settleAll(query, position);
   }
 
@@ -103,25 +109,30 @@ export class Timekeeper implements Reactor {
     }
   }
 
-  private async settle(keys: readonly { keyId: string; revision: number }[]): Promise<void> {
-    for (let from = 0; from < keys.length; from += KEYS_AT_ONCE) {
-      const found = await Promise.all(keys.slice(from, from + KEYS_AT_ONCE).map((key) => this.keyAt(key)));
-      await this.state(found.flatMap((key) => key ?? []));
-    }
+  private async settle(events: ReadonlyMap<string, readonly RecordedEvent<KeyEvent>[]>): Promise<void> {
+    const { index } = this.parts.schedule;
+    const changed = [...events].map(([keyId, own]) => ({ keyId, own, revision: own.at(-1)?.revision ?? 0 }));
+    // Nearly everything that a job of this process has caused was stated by that job.
+    const open = changed.filter(({ keyId, revision }) => !index.holds(keyId, revision));
+    const born = open.flatMap(({ own }) => bornWith(own) ?? []);
+    const others = open.filter(({ own }) => !bornWith(own));
+    await this.state([...born, ...(await this.keysAt(others))]);
   }
 
-  /** From the read model if it has that revision, else from the events. */
-  private async keyAt({
-    keyId,
-    revision,
-  }: {
-    keyId: string;
-    revision: number;
-  }): Promise<Projected<KeyState> | undefined> {
-    const projected = await this.parts.readModel.keyById(keyId).catch(() => undefined);
-    if (projected && projected.revision >= revision) return projected;
-    const loaded = await this.parts.decisions.load(keyDecider, streams.key(keyId));
-    return loaded.state && { state: loaded.state, revision: loaded.revision };
+  /** From the read model where it has that revision, else from the events. */
+  private async keysAt(keys: readonly { keyId: string; revision: number }[]): Promise<Projected<KeyState>[]> {
+    const { readModel, decisions } = this.parts;
+    const found = await readModel.foldedKeys(keys.map(({ keyId }) => keyId));
+    const known = found.filter((key, index) => key && key.revision >= (keys[index]?.revision ?? 0));
+    const behind = keys.filter(({ revision }, index) => (found[index]?.revision ?? -1) < revision);
+    for (let from = 0; from < behind.length; from += LOADS_AT_ONCE) {
+      const loads = behind.slice(from, from + LOADS_AT_ONCE).map(async ({ keyId }) => {
+        const { state, revision } = await decisions.load(keyDecider, streams.key(keyId));
+        return state && { state, revision };
+      });
+      known.push(...(await Promise.all(loads)));
+    }
+    return known.filter((key) => key !== undefined);
   }
 
   private async state(keys: readonly Projected<KeyState>[]): Promise<void> {
@@ -135,6 +146,17 @@ export class Timekeeper implements Reactor {
     );
     await schedule.put(entries, now);
   }
+}
+
+/** A key whose first events these are: all that there is to know of it. */
+function bornWith(events: readonly RecordedEvent<KeyEvent>[]): Projected<KeyState> | undefined {
+  if (events[0]?.revision !== 0) return undefined;
+  const state = fold<KeyState | undefined, KeyEvent>(
+    evolveKey,
+    keyDecider.initialState,
+    events.map(({ event }) => event),
+  );
+  return state && { state, revision: events.at(-1)?.revision ?? 0 };
 }
 
 interface KeysOf {
