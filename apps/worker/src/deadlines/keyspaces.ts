@@ -17,12 +17,18 @@ export class Keyspaces {
 
   /** @throws as `Decisions.load`; RangeError for one that does not exist */
   async of(keyspaceId: string): Promise<KeyspaceState> {
+    const state = await this.find(keyspaceId);
+    if (!state) throw new RangeError(`there is no keyspace ${keyspaceId}`);
+    return state;
+  }
+
+  /** @throws as `Decisions.load` */
+  async find(keyspaceId: string): Promise<KeyspaceState | undefined> {
     const known = this.known.get(keyspaceId);
     if (known) return known.state;
     const { heard } = this;
     const { state, revision } = await this.decisions.load(keyspaceDecider, streams.keyspace(keyspaceId));
-    if (!state) throw new RangeError(`there is no keyspace ${keyspaceId}`);
-    if (heard === this.heard) this.known.set(keyspaceId, { state, revision });
+    if (state && heard === this.heard) this.known.set(keyspaceId, { state, revision });
     return state;
   }
 

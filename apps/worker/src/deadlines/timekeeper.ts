@@ -73,7 +73,7 @@ export class Timekeeper implements Reactor {
     const touched = new Map<string, KeysOf>();
     for (const { event } of events) {
       const isPolicy = event.type === 'KeyspacePolicyChanged' && event.data.changes.policy !== undefined;
-      if (!isPolicy && event.type !== 'KeyspaceArchived') continue;
+      if (!isPolicy && event.type !== 'KeyspaceArchived' && event.type !== 'KeyspaceCreated') continue;
       const { keyspaceId } = event.data;
       touched.set(keyspaceId, { within: [keyspaceId] });
     }
@@ -140,7 +140,9 @@ export class Timekeeper implements Reactor {
     const now = clock.now();
     const entries = await Promise.all(
       keys.map(async ({ state, revision }) => {
-        const at = await standing.nextOf(state, await keyspaces.of(state.keyspaceId), now);
+        // The first management key is there before its keyspace, whose creation has its keys looked at again.
+        const keyspace = await keyspaces.find(state.keyspaceId);
+        const at = keyspace && (await standing.nextOf(state, keyspace, now));
         return { id: state.keyId, at, revision };
       }),
     );
