@@ -23,4 +23,5 @@ export * from './events/delivery.events.js';
 export * from './events/usage.events.js';
 export * from './events/audit.events.js';
 export * from './events/review.events.js';
+export * from './events/checkpoint.events.js';
 export * from './events/catalog.js';

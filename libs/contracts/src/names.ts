@@ -16,6 +16,8 @@ export const streams = {
   /** One a day and process, so that no process waits for another to write down who reads. */
   auditAccess: (day: string, process: string) => `audit-access-${day}-${process}`,
   review: (reviewId: string) => `review-${reviewId}`,
+  auditCheckpoint: 'audit-checkpoint',
+  auditCheck: 'audit-check',
 } as const;
 
 /** Prefixes of the streams that the read model is made of. */

@@ -1,6 +1,7 @@
 import type { Instant } from '../time.js';
 import type { AuditAccessEvent } from './audit.events.js';
 import type { ChannelEvent, NotificationEvent } from './channel.events.js';
+import type { AuditProofEvent } from './checkpoint.events.js';
 import type { DeliveryEvent } from './delivery.events.js';
 import type { KeyEvent } from './key.events.js';
 import type { KeyspaceEvent } from './keyspace.events.js';
@@ -21,7 +22,8 @@ export type LedgerEvent =
   | UsageEvent
   | SubjectEvent
   | AuditAccessEvent
-  | ReviewEvent;
+  | ReviewEvent
+  | AuditProofEvent;
 export type EventType = LedgerEvent['type'];
 
 /** An event as the store gives it back: data in its newest shape, and where and when it was recorded. */
@@ -54,7 +56,8 @@ export type StreamCategory =
   | 'usage'
   | 'review'
   | 'subject'
-  | 'audit-access';
+  | 'audit-access'
+  | 'audit';
 
 /** What is written down about one event type. */
 export interface CatalogEntry<T extends EventType = EventType> {
@@ -198,6 +201,8 @@ export const EVENT_CATALOG: { readonly [T in EventType]: CatalogEntry<T> } = {
   AccessReviewScoped: first('review', 'reviewId', 'keys'),
   AccessAttested: first('review', 'reviewId', 'keyId', 'decision', 'attestedBy', 'attestedAs', 'attestedAt'),
   AccessReviewClosed: first('review', 'reviewId', 'outstanding', 'closedAt'),
+  CheckpointSigned: first('audit', 'size', 'root', 'origin', 'note', 'keys', 'position', 'signedAt'),
+  AuditMismatchFound: first('audit', 'code', 'message', 'evidence', 'foundBy', 'foundAt'),
 };
 
 export function isEventType(type: string): type is EventType {
