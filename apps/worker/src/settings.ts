@@ -4,6 +4,7 @@ const { eventStoreUrl, redisUrl, host, workerPort, trustedProxies, logLevel, max
 const { usageIntervalSeconds, peppers, sealingKeys, allowedTargets } = SETTINGS;
 const { smtpUrl, smtpFrom, notificationRetries } = SETTINGS;
 const { dataDir, personalData, subjectKeysDir } = SETTINGS;
+const { signingKey, auditOrigin, auditCheckpointSeconds, auditPublish, auditCheckHours } = SETTINGS;
 // Of the others only to keep messages to customers' addresses away from them.
 const { apiPort, verifierPort, eventStorePort, redisPort } = SETTINGS;
 
@@ -25,6 +26,11 @@ export const WORKER_SETTINGS = {
   dataDir,
   personalData,
   subjectKeysDir,
+  signingKey,
+  auditOrigin,
+  auditCheckpointSeconds,
+  auditPublish,
+  auditCheckHours,
   apiPort,
   verifierPort,
   eventStorePort,

@@ -12,6 +12,7 @@ import {
 } from '@keyledger/platform';
 import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel, UsageStore } from '@keyledger/read-model';
 import { Credentials } from '@keyledger/verification';
+import { assembleAudit } from './audit/index.js';
 import { serveBoard } from './board.js';
 import { Housekeeping } from './housekeeping.js';
 import { leakWork } from './leaks.js';
@@ -78,7 +79,20 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const stores = { store, redis, readModel, queues };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
-  const housekeeping = new Housekeeping(queues, time.chores, logger, () => time.clock.problem() === undefined);
+  const audit = assembleAudit({
+    store,
+    decisions,
+    logger,
+    metrics,
+    dataDir: config.dataDir,
+    signingKey: config.signingKey,
+    origin: config.auditOrigin,
+    checkpointSeconds: config.auditCheckpointSeconds,
+    places: config.auditPublish,
+    checkHours: config.auditCheckHours,
+  });
+  const chores = { ...time.chores, ...audit.chores };
+  const housekeeping = new Housekeeping(queues, chores, logger, () => time.clock.problem() === undefined);
   measureProjector(projector, metrics);
   measureQueues(queues, metrics);
 
@@ -101,6 +115,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const work = Promise.all([
     projector.run(end.signal),
     rollUp.run(end.signal),
+    audit.run(end.signal),
     channels.run(end.signal),
     notifications.watch(end.signal),
     leakList.run(end.signal),

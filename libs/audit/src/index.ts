@@ -88,3 +88,10 @@ export {
   type ReportQuestion,
   type ReportRow,
 } from './reports/index.js';
+export { CheckpointLog, type RecordedCheckpoint } from './checkpoint-log.js';
+export { objectionTo, type Objection } from './succession.js';
+export { parseKeyring, type Keyring } from './keyring.js';
+export { LATEST_FILE, publishedFile, readPublished } from './published.js';
+export { LeafIds } from './leaf-ids.js';
+export { TreeFollower, type TreeFollowerOptions, type TreeFollowerState } from './tree-follower.js';
+export { checkLog, type LogCheckOptions, type LogFinding, type LogReport } from './log-check.js';

@@ -16,12 +16,14 @@ const URL_PASSWORD = /(:\/\/[^\s:/@"']{0,256}):[^\s"']{1,512}@/g;
 
 /** Names under which a whole value is secret, in lower case without `-` and `_`. */
 const SECRET_NAMES = new Set(
-  'authorization proxyauthorization xapikey apikey key secret token accesstoken password cookie setcookie pepper peppers presented keyledgeradminkey keyledgerpeppers keyledgersealingkeys keyledgerkey keyledgersmtpurl signingsecret'.split(
+  'authorization proxyauthorization xapikey apikey key secret token accesstoken password cookie setcookie pepper peppers presented keyledgeradminkey keyledgerpeppers keyledgersealingkeys keyledgersigningkey keyledgerauditpublish keyledgerkey keyledgersmtpurl signingsecret'.split(
     ' ',
   ),
 );
 /** A signing secret of a webhook, as Standard Webhooks writes it. */
 const SIGNING_SECRET = /\bwhsec_[A-Za-z0-9+/=_-]{8,}/g;
+/** A signing key of the audit log: whatever follows its public id is secret. */
+const SIGNING_KEY = /(PRIVATE\+KEY\+[^\s+,]{1,256}\+[0-9a-f]{8}\+)[A-Za-z0-9+/=]{8,}/g;
 const HIDDEN = '…';
 const MAX_DEPTH = 8;
 const MAX_ITEMS = 200;
@@ -37,6 +39,7 @@ export function redactKeys(text: string): string {
 /** A text without the secrets in it. What is longer than 16 KiB is cut, after masking. */
 export function redact(text: string): string {
   const masked = redactKeys(text)
+    .replace(SIGNING_KEY, `$1${HIDDEN}`)
     .replace(SIGNING_SECRET, `whsec_${HIDDEN}`)
     .replace(URL_PASSWORD, `$1:${HIDDEN}@`)
     .replace(SCHEME, (whole, scheme: string, value: string) => (MASKED_KEY.test(value) ? whole : `${scheme} ${HIDDEN}`))

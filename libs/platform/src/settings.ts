@@ -32,7 +32,12 @@ export const SETTINGS = {
   workerPort: variable('KEYLEDGER_WORKER_PORT', '7402', 'the HTTP port of worker (health and metrics)', port),
   eventStorePort: variable('KEYLEDGER_EVENTSTORE_PORT', '7410', 'the loopback port of the embedded event store', port),
   redisPort: variable('KEYLEDGER_REDIS_PORT', '7411', 'the loopback port of the embedded Redis', port),
-  dataDir: variable('KEYLEDGER_DATA_DIR', './data', 'the folder that the embedded event store and Redis keep', word),
+  dataDir: variable(
+    'KEYLEDGER_DATA_DIR',
+    './data',
+    'the folder that the embedded event store and Redis keep, and the hashes of the audit log',
+    word,
+  ),
   adminKey: {
     name: 'KEYLEDGER_ADMIN_KEY',
     description: 'the first management key, 32 characters or more; made and shown once if unset',
@@ -69,6 +74,41 @@ export const SETTINGS = {
     optional: true,
     parse: word,
   } as Variable<string | undefined>,
+  signingKey: {
+    name: 'KEYLEDGER_SIGNING_KEY',
+    description:
+      'the Ed25519 key that signs checkpoints of the audit log, `PRIVATE+KEY+name+id+base64`; former keys behind it, separated by commas, stay trusted; `npm run up` makes one in the data folder if unset',
+    default: '',
+    secret: true,
+    parse: signingKeys,
+  } as Variable<string>,
+  auditOrigin: variable(
+    'KEYLEDGER_AUDIT_ORIGIN',
+    '',
+    'what checkpoints call the audit log; the name of the signing key if unset. It can never change',
+    origin,
+  ),
+  auditCheckpointSeconds: variable(
+    'KEYLEDGER_AUDIT_CHECKPOINT_SECONDS',
+    '60',
+    'how often the head of the audit log is signed, if anything has happened',
+    (text) => integer(text, 1, 86_400),
+  ),
+  auditPublish: {
+    name: 'KEYLEDGER_AUDIT_PUBLISH',
+    description:
+      'places outside that get every checkpoint, separated by commas: `file:///folder`, `git+file:///repository`, `https://…`',
+    default: '',
+    // The address of a webhook is often its credential.
+    secret: true,
+    parse: publishPlaces,
+  } as Variable<PublishPlace[]>,
+  auditCheckHours: variable(
+    'KEYLEDGER_AUDIT_CHECK_HOURS',
+    '24',
+    'how often the worker checks the whole log against every checkpoint; 0: never',
+    (text) => integer(text, 0, 8760),
+  ),
   trustedProxies: variable(
     'KEYLEDGER_TRUSTED_PROXIES',
     '',
@@ -222,6 +262,56 @@ function peppers(text: string): Pepper[] {
 
 function sealingKeys(text: string): SealingKey[] {
   return namedKeys(text, 'sealing key', 'exactly 32 bytes', (length) => length === 32);
+}
+
+const SIGNING_KEY = /^PRIVATE\+KEY\+[^\s+,]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}$/;
+const VERIFIER_KEY = /^[^\s+,]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}$/;
+
+/** By their shape only; whether the parts belong together libs/audit says, to whoever signs. */
+function signingKeys(text: string): string {
+  for (const [index, entry] of list(text).entries()) {
+    if (SIGNING_KEY.test(entry) || (index > 0 && VERIFIER_KEY.test(entry))) continue;
+    throw new NotUsable(
+      `has an entry ${index + 1} that is no signing key`,
+      '`PRIVATE+KEY+name+id+base64` (keyledger audit new-key makes one); behind the first also former public keys',
+    );
+  }
+  return text;
+}
+
+function origin(text: string): string {
+  if (/^[\x21-\x7e]{0,200}$/.test(text)) return text;
+  throw new NotUsable('is no origin', 'at most 200 visible ASCII characters, e.g. keys.example.com/audit');
+}
+
+/** A place outside to which checkpoints are published. */
+export interface PublishPlace {
+  kind: 'folder' | 'git' | 'webhook';
+  /** Path of the folder or repository, or the address. */
+  target: string;
+}
+
+const PLACE_KINDS: Record<string, PublishPlace['kind']> = {
+  'file:': 'folder',
+  'git+file:': 'git',
+  'https:': 'webhook',
+  'http:': 'webhook',
+};
+const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+
+function publishPlaces(text: string): PublishPlace[] {
+  return list(text).map((entry, index) => {
+    const url = URL.canParse(entry) ? new URL(entry) : undefined;
+    const kind = url && PLACE_KINDS[url.protocol];
+    const plainOutside = url?.protocol === 'http:' && !LOOPBACK.test(url.hostname);
+    if (!url || !kind || plainOutside || (kind !== 'webhook' && (url.host !== '' || url.pathname.length < 2))) {
+      throw new NotUsable(
+        `has an entry ${index + 1} that is no place`,
+        'file:///folder, git+file:///repository or https://…; http:// to this machine only',
+      );
+    }
+    return { kind, target: kind === 'webhook' ? entry : decodeURIComponent(url.pathname) };
+  });
 }
 
 function namedKeys(

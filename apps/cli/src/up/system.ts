@@ -8,10 +8,10 @@ import { takeDataFolder, type DataFolder } from './data-folder.js';
 import { refuseDeadAddress } from './external.js';
 import { checkHealth } from './health.js';
 import { LogFile } from './logs.js';
+import { ownSealingKey, ownSigningKey } from './own-keys.js';
 import { APPS, planFrom, portsOf, reachable, type AppName, type Plan, type ServiceName } from './plan.js';
 import { refuseTakenPorts } from './ports.js';
 import { checkRedis, findRedisServer, shutDownOrphan, spawnRedis } from './redis-server.js';
-import { ownSealingKey } from './sealing-key.js';
 import { Service, type ServiceOptions } from './service.js';
 import { Watchdog } from './watchdog.js';
 
@@ -135,6 +135,7 @@ class System {
           ...(name === 'worker' && { [SETTINGS.allowedTargets.name]: this.plan.allowedTargets }),
           ...(name === 'api' && { [SETTINGS.adminKey.name]: this.env[SETTINGS.adminKey.name] }),
           ...(name !== 'verifier' && { [SETTINGS.sealingKeys.name]: this.sealingKeys() }),
+          ...(name === 'worker' && this.audit()),
         }),
       onMessage: (message) => {
         if (message.type === 'listening') this.ports.set(name, message.port);
@@ -156,6 +157,8 @@ class System {
       [SETTINGS.dataDir.name]: this.folder.path,
       [SETTINGS.adminKey.name]: undefined,
       [SETTINGS.sealingKeys.name]: undefined,
+      [SETTINGS.signingKey.name]: undefined,
+      [SETTINGS.auditPublish.name]: undefined,
       [SETTINGS.cliKey.name]: undefined,
       ...own,
     };
@@ -165,6 +168,15 @@ class System {
 
   private sealingKeys(): string {
     return this.env[SETTINGS.sealingKeys.name]?.trim() || ownSealingKey(this.folder.path);
+  }
+
+  /** Of the worker alone: it signs the audit log, and knows where else its checkpoints go. */
+  private audit(): NodeJS.ProcessEnv {
+    const { signingKey, auditPublish } = SETTINGS;
+    return {
+      [signingKey.name]: this.env[signingKey.name]?.trim() || ownSigningKey(this.folder.path),
+      [auditPublish.name]: this.env[auditPublish.name],
+    };
   }
 
   private async stop(started: Promise<void>): Promise<void> {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { generateSignerKey } from '@keyledger/audit';
 import { UpRefused } from './refusal.js';
 
 /**
@@ -9,11 +10,24 @@ import { UpRefused } from './refusal.js';
  * @throws UpRefused
  */
 export function ownSealingKey(folder: string): string {
-  const file = join(folder, 'sealing.key');
+  return ownKey(folder, 'sealing', () => `own:${randomBytes(32).toString('base64')}`);
+}
+
+/**
+ * The key that signs the audit log of an installation that was given none. Its name becomes the log's origin. Whoever
+ * has it and the events can make up another history, so a copy belongs into a safe, apart from both.
+ * @throws UpRefused
+ */
+export function ownSigningKey(folder: string): string {
+  return ownKey(folder, 'signing', () => generateSignerKey(`keyledger.local/${randomBytes(6).toString('hex')}`));
+}
+
+function ownKey(folder: string, what: string, generate: () => string): string {
+  const file = join(folder, `${what}.key`);
   try {
-    return read(file) ?? make(file);
+    return read(file) ?? make(file, generate());
   } catch (error) {
-    throw new UpRefused(`the sealing key in ${file} cannot be used: ${(error as Error).message}`);
+    throw new UpRefused(`the ${what} key in ${file} cannot be used: ${(error as Error).message}`);
   }
 }
 
@@ -27,8 +41,7 @@ function read(file: string): string | undefined {
 }
 
 /** Whole or not at all: half a key would lock away what the whole one sealed. */
-function make(file: string): string {
-  const key = `own:${randomBytes(32).toString('base64')}`;
+function make(file: string, key: string): string {
   const draft = `${file}.${process.pid}`;
   const handle = openSync(draft, 'wx', 0o600);
   try {
