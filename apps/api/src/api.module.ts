@@ -11,6 +11,8 @@ import { AuditPastController } from './audit/past.controller.js';
 import { Past } from './audit/past.js';
 import { ReportsController } from './audit/reports.controller.js';
 import { Reports } from './audit/reports.js';
+import { ProofController } from './audit/proof.controller.js';
+import { Proofs } from './audit/proofs.js';
 import { Incidents } from '@keyledger/leaks';
 import { AuthGuard, KeyDigests, PersonalData, READINESS, Sealing } from '@keyledger/platform';
 import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
@@ -91,6 +93,7 @@ export class ApiModule {
         KeyspacesController,
         AuditEventsController,
         AuditPastController,
+        ProofController,
         ChannelsController,
         NotificationsController,
         LeaksController,
@@ -140,12 +143,13 @@ export class ApiModule {
   }
 }
 
-function auditProviders({ eventStore, history, personal }: Parts) {
+function auditProviders({ eventStore, history, personal, proofs }: Parts) {
   const trail = new TrailReader(eventStore, history, (events) => personal.revealDeep(events));
   const past = new Past(eventStore, history, trail, personal);
   return [
     { provide: TrailReader, useValue: trail },
     { provide: Past, useValue: past },
+    { provide: Proofs, useValue: proofs },
     { provide: Differences, useValue: new Differences(eventStore, history, past) },
     { provide: AccessLog, useValue: new AccessLog(eventStore, (context) => personal.context(context)) },
     { provide: TrailNews, useValue: new TrailNews(eventStore) },

@@ -1,4 +1,4 @@
-import { History } from '@keyledger/audit';
+import { History, TreeFollower } from '@keyledger/audit';
 import { streams } from '@keyledger/contracts';
 import { keyDecider } from '@keyledger/domain';
 import { Decisions, EventStore } from '@keyledger/event-store';
@@ -29,6 +29,7 @@ import {
 import { Credentials, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
 import { join } from 'node:path';
 import { Historian } from './audit/historian.js';
+import { Proofs } from './audit/proofs.js';
 import { Allowance } from './leaks/allowance.js';
 import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
@@ -100,6 +101,10 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
   const history = new History(eventStore, { folder: join(config.dataDir, 'audit', 'snapshots'), version: VERSION });
   const historian = new Historian(history, logger);
+  // Its own, beside the worker's: api and worker may run on different machines, and neither can spoil the other's.
+  const auditFolder = join(config.dataDir, 'audit', 'tree-api');
+  const auditTree = new TreeFollower({ folder: auditFolder, store: eventStore, log: logger });
+  const proofs = new Proofs(eventStore, auditTree, logger);
   const incidentIndex = new IncidentIndex(redis);
   const incidents = new Incidents({ decisions, readModel, index: incidentIndex, clock: systemClock });
   const leakLog = new LeakLog(logger, metrics);
@@ -145,6 +150,8 @@ export function assemble(config: ApiConfig, logger: Logger) {
     receipts,
     history,
     historian,
+    auditTree,
+    proofs,
     decoySightings,
     incidentIndex,
     incidents,

@@ -94,6 +94,33 @@ export class HttpClient {
     return away ? new Unreachable(problem.title, problem) : new Refused(problem);
   }
 
+  /**
+   * A GET whose answer is no JSON, as it comes: the body streams. The timeout holds until its headers are there.
+   */
+  async open(call: Omit<Call, 'method'>): Promise<Response> {
+    const { url, init } = this.requestOf({ method: 'GET', ...call });
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.openOnce(url, init, call.timeoutMs ?? this.options.timeoutMs);
+      if (outcome instanceof Response) return outcome;
+      if (!(outcome instanceof Unreachable) || attempt >= ATTEMPTS) throw outcome;
+      await delay(FIRST_PAUSE_MS * 4 ** (attempt - 1));
+    }
+  }
+
+  private async openOnce(url: URL, init: RequestInit, timeoutMs: number): Promise<Response | Error> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new DOMException('it took too long', 'TimeoutError')), timeoutMs);
+    try {
+      const response = await fetch(url, { ...init, signal: late.signal });
+      if (response.ok) return response;
+      return await this.failureOf(response, url);
+    } catch (error) {
+      return new Unreachable(`${this.base.origin} ${whyNoAnswer(error, timeoutMs)}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   private requestOf(call: Call): { url: URL; init: RequestInit } {
     const url = new URL(this.base);
     url.pathname = url.pathname.replace(/\/$/, '') + call.path;

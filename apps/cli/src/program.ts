@@ -125,6 +125,7 @@ Exit codes:
   ${EXIT.unreachable}  the server cannot be reached, or cannot answer now (503)
   ${EXIT.notValid}  verify: the key is not valid for what was asked
   ${EXIT.found}  scan: keys were found
+  ${EXIT.mismatch}  audit verify, audit fsck: something does not fit; the first event that does not is named
 
 Examples:
   $ keyledger up

@@ -78,6 +78,11 @@ export class Session {
     }
   }
 
+  /** The body of an answer that is no JSON, as it comes. */
+  async open(call: Omit<Call, 'method'>): Promise<Response> {
+    return this.client(await this.credential()).open(call);
+  }
+
   /** A change: repeatable under its Idempotency-Key, with who wants it and why. */
   async change<T>(
     method: 'POST' | 'PATCH',

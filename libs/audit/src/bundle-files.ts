@@ -11,10 +11,16 @@ export const MAX_LINE_BYTES = 16 * 1024 * 1024;
  * The lines of a file, in bytes, without their newlines; a last line without one is given too.
  * @throws Malformed for a line beyond `MAX_LINE_BYTES`: what has no newlines must not take the memory
  */
-export async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
+export function linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
+  return linesFrom(createReadStream(path, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>);
+}
+
+/** As `linesOf`, out of any stream of bytes. */
+export async function* linesFrom(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, undefined> {
   let pending: Buffer[] = [];
   let pendingBytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>) {
+  for await (const bytes of chunks) {
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let begin = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, begin)) {
       const rest = chunk.subarray(begin, end);

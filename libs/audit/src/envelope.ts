@@ -56,6 +56,18 @@ function payload(name: 'data' | 'metadata', value: unknown): Partial<Leaf> {
   }
 }
 
+/** The event of a leaf: `leafOf` backwards. */
+export function storedOf(leaf: Leaf): StoredEvent {
+  const { id, stream, revision, type, recordedAt, position } = leaf;
+  const of = (value?: Json, text?: string, base64?: string): unknown => {
+    if (base64 !== undefined) return Buffer.from(base64, 'base64');
+    return text === undefined ? value : (JSON.parse(text) as unknown);
+  };
+  const data = of(leaf.data, leaf.dataText, leaf.dataBase64);
+  const metadata = of(leaf.metadata, leaf.metadataText, leaf.metadataBase64);
+  return { id, stream, revision, type, recordedAt, position: BigInt(position), data, metadata };
+}
+
 /** The bytes that are hashed. */
 export function leafBytes(leaf: Leaf): Buffer {
   return Buffer.from(canonicalJson(leaf), 'utf8');

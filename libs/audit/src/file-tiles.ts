@@ -3,11 +3,9 @@ import { constants, mkdir, open, readFile, rename, rm, type FileHandle } from 'n
 import { join } from 'node:path';
 import { parseHash } from './checkpoint.js';
 import { Frontier } from './frontier.js';
-import { EMPTY_ROOT, HASH_BYTES, joinSubtrees, nodeHash, type Hash, type HashStore, type NodeId } from './merkle.js';
+import { EMPTY_ROOT, HASH_BYTES, type Hash, type HashStore, type NodeId } from './merkle.js';
+import { LEVELS_PER_TILE, nodesOf, TILE_WIDTH } from './tile-nodes.js';
 
-/** Hashes in one tile, as in C2SP tlog-tiles; a tile level is eight levels of the tree. */
-export const TILE_WIDTH = 256;
-const LEVELS_PER_TILE = 8;
 const TILE_BYTES = TILE_WIDTH * HASH_BYTES;
 const POSITION_BYTES = 8;
 /** Complete tiles kept in memory: 4 MiB. */
@@ -127,20 +125,8 @@ export class FileTiles implements HashStore {
   }
 
   /** @throws RangeError beyond the head */
-  async nodes(ids: readonly NodeId[]): Promise<Hash[]> {
-    const hashes: Hash[] = [];
-    for (const { level, index } of ids) {
-      const width = 2 ** (level % LEVELS_PER_TILE);
-      const tile = await this.tile(Math.floor(level / LEVELS_PER_TILE), Math.floor((index * width) / TILE_WIDTH));
-      const from = ((index * width) % TILE_WIDTH) * HASH_BYTES;
-      if (from + width * HASH_BYTES > tile.length) {
-        throw new RangeError(
-          `a tree of ${this.current.size} leaves has no complete subtree ${index} of level ${level}`,
-        );
-      }
-      hashes.push(joinComplete(tile.subarray(from, from + width * HASH_BYTES)));
-    }
-    return hashes;
+  nodes(ids: readonly NodeId[]): Promise<Hash[]> {
+    return nodesOf(ids, (level, index) => this.tile(level, index));
   }
 
   /**
@@ -252,16 +238,4 @@ async function readExactly(file: FileHandle, at: number, bytes: number): Promise
     done += bytesRead;
   }
   return buffer;
-}
-
-/** The root of a complete subtree whose lowest row is given. */
-function joinComplete(row: Buffer): Hash {
-  let hashes: Hash[] = [];
-  for (let at = 0; at < row.length; at += HASH_BYTES) hashes.push(row.subarray(at, at + HASH_BYTES));
-  while (hashes.length > 1) {
-    const above: Hash[] = [];
-    for (let at = 0; at < hashes.length; at += 2) above.push(nodeHash(hashes[at] as Hash, hashes[at + 1] as Hash));
-    hashes = above;
-  }
-  return joinSubtrees(hashes);
 }

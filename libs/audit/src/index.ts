@@ -29,8 +29,9 @@ export {
   type NodeId,
 } from './merkle.js';
 export { Frontier, type OnNode } from './frontier.js';
-export { FileTiles, TILE_WIDTH, TreeDamaged, type NewLeaf, type TreeHead } from './file-tiles.js';
-export { eventBytes, hashOfEvent, leafBytes, leafOf, Malformed, parseLeaf, type Leaf } from './envelope.js';
+export { TILE_WIDTH, TileTree, type TileAt } from './tile-nodes.js';
+export { FileTiles, TreeDamaged, type NewLeaf, type TreeHead } from './file-tiles.js';
+export { eventBytes, hashOfEvent, leafBytes, leafOf, Malformed, parseLeaf, storedOf, type Leaf } from './envelope.js';
 export {
   formatVerifierKey,
   generateSignerKey,
@@ -49,6 +50,7 @@ export {
   formatCheckpoint,
   openCheckpoint,
   parseCheckpoint,
+  parseHash,
   signCheckpoint,
   type Checkpoint,
   type Contradiction,
@@ -64,6 +66,7 @@ export {
   type ReceiptVerdict,
 } from './receipt.js';
 export { BUNDLE_FILES, BUNDLE_FORMAT, type Manifest } from './bundle.js';
+export { linesFrom } from './bundle-files.js';
 export { writeBundle, type BundleSource, type WrittenBundle } from './bundle-writer.js';
 export { verifyBundle, type BundleFinding, type BundleReport, type VerifyBundleOptions } from './bundle-verifier.js';
 export { type EventIdentity, type Misfit } from './bundle-range.js';

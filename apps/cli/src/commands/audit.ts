@@ -16,6 +16,7 @@ import { readSecretFile } from '../secret-file.js';
 import type { RunWith } from '../run.js';
 import type { Session } from '../session.js';
 import { reportCommands } from './audit-reports.js';
+import { addProofCommands } from './audit-proof.js';
 
 /** A server that says nothing for so long is gone: a tail has a heartbeat every 15 s. */
 const SILENCE_MS = 60_000;
@@ -38,7 +39,7 @@ interface FilterOptions {
 }
 
 export function auditCommand(runWith: RunWith): Command {
-  const audit = new Command('audit').description('what happened, how it was at any time, and why');
+  const audit = new Command('audit').description('what happened, how it was at any time, why, and the proof of it');
   events(audit, runWith);
   tail(audit, runWith);
   key(audit, runWith);
@@ -46,6 +47,7 @@ export function auditCommand(runWith: RunWith): Command {
   diff(audit, runWith);
   explain(audit, runWith);
   reportCommands(audit, runWith);
+  addProofCommands(audit, runWith);
   return audit;
 }
 

@@ -19,3 +19,4 @@ export * from './audit.dto.js';
 export * from './deliveries.dto.js';
 export * from './reports.dto.js';
 export * from './reviews.dto.js';
+export * from './audit-proof.dto.js';
