@@ -9,6 +9,7 @@ import {
   TreeDamaged,
   type VerifierKey,
 } from '@keyledger/audit';
+import { EventStore, EventStoreRefused, EventStoreUnavailable } from '@keyledger/event-store';
 import { EXIT, Unreachable, UsageError, type ExitCode } from '../exit.js';
 import type { Session } from '../session.js';
 import { logText } from './audit-text.js';
@@ -20,7 +21,7 @@ export interface FsckOptions {
   tree?: string;
 }
 
-/** Checks a live event store. The client library is loaded for this command only: the others start without it. */
+/** Checks a live event store. */
 export async function checkStore(session: Session, options: FsckOptions): Promise<ExitCode> {
   const { env } = session.terminal;
   const url = options.store ?? env.EVENTSTORE_URL;
@@ -28,7 +29,6 @@ export async function checkStore(session: Session, options: FsckOptions): Promis
   const trusted = options.trustedKey?.map(keyOf);
   const folders = options.checkpoints?.map(folderOf) ?? publishedFolders(env.KEYLEDGER_AUDIT_PUBLISH);
   const tree = await treeOf(session, options.tree ?? join(env.KEYLEDGER_DATA_DIR || './data', 'audit', 'tree'));
-  const { EventStore, EventStoreRefused, EventStoreUnavailable } = await import('@keyledger/event-store');
   const store = new EventStore({ url });
   try {
     const report = await checkLog({

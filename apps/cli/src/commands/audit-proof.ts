@@ -9,7 +9,7 @@ import type { RunWith } from '../run.js';
 import { SecretFile } from '../secret-file.js';
 import type { Session } from '../session.js';
 import { exportBundle, type ExportOptions } from './audit-export.js';
-import { checkStore, type FsckOptions } from './audit-fsck.js';
+import type { FsckOptions } from './audit-fsck.js';
 import { bundleText } from './audit-text.js';
 
 const COUNT = wholeNumber(0, Number.MAX_SAFE_INTEGER);
@@ -43,7 +43,13 @@ function offlineCommands(audit: Command, runWith: RunWith): void {
     )
     .option('--trusted-key <key>', 'public key of the log from elsewhere; may be repeated', list)
     .option('--tree <folder>', 'hashes kept by a worker, to name the very event (default: in KEYLEDGER_DATA_DIR)')
-    .action(runWith((session, _: [], options: FsckOptions) => checkStore(session, options)));
+    .action(
+      runWith(async (session, _: [], options: FsckOptions) => {
+        // The event store's client library takes a while to load, and no other command needs it.
+        const { checkStore } = await import('./audit-fsck.js');
+        return checkStore(session, options);
+      }),
+    );
 
   examples(
     audit.command('new-key').argument('<name>', 'the log’s origin, e.g. keys.example.com/audit'),
