@@ -40,7 +40,10 @@ export async function startEventStore() {
 export async function startApp(name, env, core = OTHER_CORE) {
   const port = await freePort();
   const variable = `KEYLEDGER_${name.toUpperCase()}_PORT`;
-  const options = { core, env: { NODE_ENV: 'production', [variable]: String(port), ...env } };
+  const options = {
+    core,
+    env: { NODE_ENV: 'production', KEYLEDGER_DATA_DIR: temporaryFolder(), [variable]: String(port), ...env },
+  };
   const child = start(process.execPath, [`dist/apps/${name}/src/main.js`], options);
   await until(`${name} to be ready`, child, async () => (await fetch(`http://127.0.0.1:${port}/health/ready`)).ok);
   return { child, port, baseUrl: `http://127.0.0.1:${port}` };
