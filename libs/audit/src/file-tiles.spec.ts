@@ -75,7 +75,7 @@ describe('the tree in a folder', () => {
     const reader = await FileTiles.open(folder);
     expect(reader.head).toMatchObject({ size: 0, position: 'start' });
     await writer.append(newLeaves.slice(0, 300));
-    await expect(reader.nodes([{ level: 0, index: 0 }])).rejects.toThrow('a tree of 0 leaves has no complete subtree');
+    await expect(reader.nodes([{ level: 0, index: 0 }])).rejects.toThrow('the tree has no complete subtree');
     expect(await reader.refresh()).toEqual(writer.head);
     await writer.append(newLeaves.slice(300));
     expect(await reader.nodes([{ level: 0, index: 299 }])).toEqual([leaves[299]]);
