@@ -66,6 +66,12 @@ describe('events as they are stored', () => {
     expect(followed).toEqual(all);
   });
 
+  it('are the same one by one, at their very positions only', async () => {
+    const all = await read(options);
+    for (const event of all) expect(await store.storedAt(event.position, options.streamPrefixes)).toEqual(event);
+    expect(await store.storedAt((all.at(-1)?.position ?? 0n) + 1000n, options.streamPrefixes)).toBeUndefined();
+  });
+
   it('end with the log, also where there is nothing', async () => {
     const position = (await read(options)).at(-1)?.position ?? 0n;
     expect(await read({ ...options, after: position })).toEqual([]);

@@ -179,6 +179,16 @@ export class EventStore {
     }
   }
 
+  /** The event at exactly this position, as `readStored` gives it; none if none of these streams stands there. */
+  async storedAt(position: bigint, streamPrefixes: readonly string[]): Promise<StoredEvent | undefined> {
+    const spec = { direction: 'forwards', of: { streamPrefixes }, from: position, limit: 1 } as const;
+    for await (const [found] of readLog(this.openConnection(), spec, this.closing.signal)) {
+      const event = found && decodeStored(found);
+      return event?.position === position ? event : undefined;
+    }
+    return undefined;
+  }
+
   /** The events of one stream, as `readAll`; none if there is no such stream. */
   async *readStream(stream: string, options: ReadStreamOptions): AsyncGenerator<RecordedEvent[], void, undefined> {
     const { direction, fromRevision, limit } = options;

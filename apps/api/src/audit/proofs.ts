@@ -158,7 +158,8 @@ export class Proofs {
     const tree = await this.treeOf(await this.newest());
     const after = from === 0 ? 'start' : await tree.positionOf(from - 1);
     let index = from;
-    for await (const events of this.read(after, BATCH, signal)) {
+    const range = { after, streamPrefixes: AUDITED_STREAM_PREFIXES, maxBatch: BATCH, signal } as const;
+    for await (const events of this.store.readStored(range)) {
       const taken = events.slice(0, to - index);
       yield Buffer.concat(taken.flatMap((event, offset) => [eventBytes(index + offset, event), NEWLINE]));
       index += taken.length;
@@ -211,19 +212,7 @@ export class Proofs {
   }
 
   private async eventAt(index: number, tree: FileTiles): Promise<StoredEvent | undefined> {
-    const position = await tree.positionOf(index);
-    const after = index === 0 ? 'start' : await tree.positionOf(index - 1);
-    for await (const [event] of this.read(after, 1)) return event?.position === position ? event : undefined;
-    return undefined;
-  }
-
-  private read(after: bigint | 'start', maxBatch: number, signal?: AbortSignal): AsyncIterable<StoredEvent[]> {
-    return this.store.readStored({
-      after,
-      streamPrefixes: AUDITED_STREAM_PREFIXES,
-      maxBatch,
-      ...(signal && { signal }),
-    });
+    return this.store.storedAt(await tree.positionOf(index), AUDITED_STREAM_PREFIXES);
   }
 }
 
