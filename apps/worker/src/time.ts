@@ -17,7 +17,7 @@ import type { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
 
 /** So many keys at once; most of their time goes by in waiting for the event store. */
-const DEADLINES_AT_ONCE = 150;
+const DEADLINES_AT_ONCE = 60;
 const DELIVERIES_AT_ONCE = 20;
 const LOCK_MS = 10_000;
 const SWEEP_EVERY_MS = 2500;
@@ -57,17 +57,18 @@ export class Time {
     const standing = new Standing(parts.usage, channels);
     const keys = new Schedule(new DeadlineIndex(redis, 'keys'), queues, 'deadlines');
     const secrets = new Schedule(new DeadlineIndex(redis, 'deliveries'), queues, 'deliveries');
-    const timekeeper = new Timekeeper({ schedule: keys, keyspaces, standing, channels, decisions, readModel, clock });
     const webhook = new SecretWebhook(channels, parts.outbound, new Sealing(parts.sealingKeys));
     const deliveries = new Deliveries({ schedule: secrets, keyspaces, webhook, decisions, readModel, clock, logger });
+    const rotations = new Rotations({ decisions, standing, digests: new KeyDigests(parts.peppers), logger });
+    const onLateness = this.lateness();
+    const all = { schedule: keys, keyspaces, standing, rotations, decisions, readModel, clock, logger, onLateness };
+    const deadlines = new KeyDeadlines(all);
+    const timekeeper = new Timekeeper({ ...all, channels, settled: (keyId) => deadlines.settled(keyId) });
     this.loops = [
       { loop: new ReactorLoop(timekeeper, store, keys.index, logger), index: keys.index },
       { loop: new ReactorLoop(deliveries, store, secrets.index, logger), index: secrets.index },
     ];
-    const rotations = new Rotations({ decisions, standing, digests: new KeyDigests(parts.peppers), logger });
-    const onLateness = this.lateness();
-    const all = { schedule: keys, keyspaces, standing, rotations, decisions, readModel, clock, logger, onLateness };
-    this.process(new KeyDeadlines(all), deliveries);
+    this.process(deadlines, deliveries);
     this.chores = {
       deadlines: { everyMs: SWEEP_EVERY_MS, work: () => keys.sweep(clock.now()) },
       deliveries: { everyMs: SWEEP_EVERY_MS, work: () => secrets.sweep(clock.now()) },

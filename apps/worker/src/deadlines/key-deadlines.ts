@@ -28,6 +28,8 @@ type Known = Projected<KeyState>;
 
 interface Marked extends Known {
   changed: boolean;
+  /** It changes verdicts by itself, other than time does. */
+  urgent: boolean;
   around: Surroundings;
   /** By which the key has to be rotated now. */
   rotation: RotationPolicy | undefined;
@@ -36,7 +38,7 @@ interface Marked extends Known {
 /** What a job about a key does: whatever is due by now, and the next appointment. */
 export class KeyDeadlines {
   private readonly records: Gathered<string, Known | undefined>;
-  private readonly shown: Gathered<Known, void>;
+  private readonly atHand = new Map<string, Promise<void>>();
 
   constructor(
     private readonly parts: {
@@ -53,15 +55,11 @@ export class KeyDeadlines {
   ) {
     const { readModel } = parts;
     this.records = new Gathered((keyIds) => readModel.foldedKeys(keyIds), AT_ONCE);
-    this.shown = new Gathered<Known, void>(async (keys) => {
-      await readModel.applyKeys(keys);
-      return [];
-    }, AT_ONCE);
   }
 
   /** @throws ClockOff, and whatever a store throws: the job is tried again */
   async work({ data: { id, at } }: Job<Appointment>, delay: (until: number) => Promise<void>): Promise<void> {
-    const { clock, schedule, onLateness } = this.parts;
+    const { clock, onLateness } = this.parts;
     const now = clock.now();
     // Another worker's clock may have let it go.
     if (Date.parse(now) < at) {
@@ -69,29 +67,41 @@ export class KeyDeadlines {
       throw new DelayedError();
     }
     onLateness((Date.parse(now) - at) / 1000);
+    const work = this.lookAndState(id, now);
+    const settled = work.catch(() => undefined);
+    this.atHand.set(id, settled);
+    await work.finally(() => {
+      if (this.atHand.get(id) === settled) this.atHand.delete(id);
+    });
+  }
+
+  /** Resolves when the job about a key that this process has at hand has ended, well or not; at once if there is none. */
+  async settled(keyId: string): Promise<void> {
+    await this.atHand.get(keyId);
+  }
+
+  private async lookAndState(id: string, now: Instant): Promise<void> {
+    const { schedule } = this.parts;
     const { next, revision } = await this.look(id, now);
     await schedule.putOne({ id, at: next === undefined ? undefined : Date.parse(next), revision }, now);
   }
 
   /**
    * The read model's record spares a load, and a decision on an old one is not taken by the store. That nothing is due,
-   * or that the key is to be rotated, is believed of its events only.
+   * or that the key is to be rotated, is believed of its events only. What readers judge by time themselves is
+   * left to the projector, which brings it in larger lots.
    */
   private async look(keyId: string, now: Instant): Promise<{ next?: Instant | undefined; revision: number }> {
     const record = await this.records.ask(keyId);
     const marked = record && (await this.mark(record, now));
     if (marked?.changed && !marked.rotation) {
-      await this.show(marked);
+      if (marked.urgent) await this.show(marked);
       return { next: nextDeadline(marked.state, marked.around, now), revision: marked.revision };
     }
-    return this.lookAtEvents(keyId, now, marked?.changed ?? false);
+    return this.lookAtEvents(keyId, now);
   }
 
-  private async lookAtEvents(
-    keyId: string,
-    now: Instant,
-    alreadyChanged: boolean,
-  ): Promise<{ next?: Instant | undefined; revision: number }> {
+  private async lookAtEvents(keyId: string, now: Instant): Promise<{ next?: Instant | undefined; revision: number }> {
     const { keyspaces, rotations, decisions } = this.parts;
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const { state, revision } = await decisions.load(keyDecider, streams.key(keyId));
@@ -102,7 +112,7 @@ export class KeyDeadlines {
       const { rotation } = marked;
       if (rotation)
         key = (await rotations.rotate(key.state, await keyspaces.of(state.keyspaceId), rotation, now)) ?? key;
-      if (rotation || marked.changed || alreadyChanged) await this.show(key);
+      if (rotation || marked.urgent) await this.show(key);
       return { next: nextDeadline(key.state, marked.around, now), revision: key.revision };
     }
     throw new Error(`other changes of the key ${keyId} came first, again and again`);
@@ -123,14 +133,25 @@ export class KeyDeadlines {
     if (!outcome.accepted) throw new Error(outcome.refusal.detail);
     if (!outcome.state) return undefined;
     const rotation = rotationDue(outcome.state, around, now);
-    return { state: outcome.state, revision: outcome.revision, changed: outcome.events.length > 0, around, rotation };
+    return {
+      state: outcome.state,
+      revision: outcome.revision,
+      changed: outcome.events.length > 0,
+      urgent: outcome.events.some(isUrgent),
+      around,
+      rotation,
+    };
   }
 
   private async show({ state, revision }: Known): Promise<void> {
-    await this.shown.ask({ state, revision }).catch((error: unknown) => {
+    await this.parts.readModel.applyKey(state, revision).catch((error: unknown) => {
       this.parts.logger.warn({ err: error }, 'a change is not visible yet: Redis cannot be reached');
     });
   }
+}
+
+function isUrgent({ type, data }: KeyEvent): boolean {
+  return type === 'KeySuspended' || (type === 'KeyGraceEnded' && data.cause === 'idle');
 }
 
 /** Two workers that decide at the same revision have one command id; which of them is first does not matter. */

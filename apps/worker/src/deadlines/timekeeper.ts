@@ -36,6 +36,8 @@ export class Timekeeper implements Reactor {
       decisions: Decisions;
       readModel: ReadModel;
       clock: ClockCheck;
+      /** Resolves when the job about a key that this process has at hand has ended. */
+      settled: (keyId: string) => Promise<void>;
     },
   ) {}
 
@@ -113,6 +115,7 @@ export class Timekeeper implements Reactor {
     const { index } = this.parts.schedule;
     const changed = [...events].map(([keyId, own]) => ({ keyId, own, revision: own.at(-1)?.revision ?? 0 }));
     // Nearly everything that a job of this process has caused was stated by that job.
+    await Promise.all(changed.map(({ keyId }) => this.parts.settled(keyId)));
     const open = changed.filter(({ keyId, revision }) => !index.holds(keyId, revision));
     const born = open.flatMap(({ own }) => bornWith(own) ?? []);
     const others = open.filter(({ own }) => !bornWith(own));
