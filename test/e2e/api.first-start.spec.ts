@@ -117,7 +117,9 @@ describe('after a start that died between making the admin key and showing it', 
     await ground.store.append(MADE_KEY, -1, [unseenKey()]);
     const api = await startApp('api', ground.env);
     expect(await opens(api, shownBy(api) ?? '')).toBe(200);
-    expect(await typesIn(ground.store, MADE_KEY)).toEqual(['KeyIssued', 'KeyRotated']);
+    const types = await typesIn(ground.store, MADE_KEY);
+    // The worker may have put on record already that the old secret is over.
+    expect(types.filter((type) => type !== 'KeyGraceEnded')).toEqual(['KeyIssued', 'KeyRotated']);
     await api.stop();
     await ground.stop();
   });
