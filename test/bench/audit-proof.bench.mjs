@@ -64,6 +64,7 @@ export async function benchAuditProof() {
 
   const bundle = join(temporaryFolder(), 'bundle');
   const cliEnv = { KEYLEDGER_URL: api.baseUrl, KEYLEDGER_KEY: adminKey, EVENTSTORE_URL: eventStore.url };
+  const apiBefore = peakMib(api.child.pid);
   const exported = await run(['export', '--to', String(EVENTS), '--out', bundle], cliEnv);
   const verified = await run(['verify', bundle], {});
   const checked = await run(['fsck', '--tree', join(workerData, 'audit', 'tree')], cliEnv);
@@ -88,6 +89,7 @@ export async function benchAuditProof() {
     ],
     {
       events: EVENTS,
+      'api, peak MiB before the export': apiBefore,
       'api, peak MiB after the export': peakMib(api.child.pid),
       'filled, events/s': filledPerSecond,
       'export and verify within the memory limit':
