@@ -61,6 +61,7 @@ describe('the news in an event', () => {
       KeyspaceCreated: 'keyspace.changed',
       KeyspacePolicyChanged: 'keyspace.changed',
       KeyspaceArchived: 'keyspace.changed',
+      AuditMismatchFound: 'audit.mismatch',
       LeakReported: undefined,
       LeakMatched: 'leak.reported',
       LeakActionTaken: undefined,

@@ -1,12 +1,13 @@
-import type {
-  Instant,
-  KeyEvent,
-  KeyspaceEvent,
-  LeakEvent,
-  LedgerEvent,
-  NotificationKind,
-  NotifiedKey,
-  RecordedEvent,
+import {
+  streams,
+  type Instant,
+  type KeyEvent,
+  type KeyspaceEvent,
+  type LeakEvent,
+  type LedgerEvent,
+  type NotificationKind,
+  type NotifiedKey,
+  type RecordedEvent,
 } from '@keyledger/contracts';
 import type { KeyState } from './key.state.js';
 
@@ -37,12 +38,17 @@ export const WARNINGS: ReadonlySet<NotificationKind> = new Set([
 type Told = Pick<News, 'kind' | 'details'> & { secretId?: string };
 
 /** The streams whose events are news. */
-export const NEWS_STREAM_PREFIXES = ['key-', 'keyspace-', 'leak-', 'delivery-'] as const;
+export const NEWS_STREAM_PREFIXES = ['key-', 'keyspace-', 'leak-', 'delivery-', streams.auditCheck] as const;
 
 /** The news in an event, or `undefined` where it is none. */
 export function newsOf({ event, recordedAt }: RecordedEvent, context: NewsContext): News | undefined {
   if (isLeakEvent(event)) return leakNews(event, recordedAt, context);
   if (isKeyspaceEvent(event)) return keyspaceNews(event, recordedAt);
+  if (event.type === 'AuditMismatchFound') {
+    const { code, message, event: misfit, foundBy } = event.data;
+    const details = { code, message, foundBy, ...(misfit && { event: misfit }) };
+    return { kind: 'audit.mismatch', keys: [], details, happenedAt: recordedAt };
+  }
   const told = isKeyEvent(event) ? keyNews(event) : deliveryNews(event);
   const { key } = context;
   if (!told || !key) return undefined;
