@@ -104,8 +104,11 @@ export class Timekeeper implements Reactor {
   /** Keys that the read model does not list yet have events before this position, and would keep an old deadline. */
   private async readModelAt(position: bigint): Promise<void> {
     for (let waited = 0; ; waited += WAIT_MS) {
-      const status = await this.parts.readModel.projectionStatus();
-      if (BigInt(status.position) >= position || status.lag === '0') return;
+      const { readModel } = this.parts;
+      const status = await readModel.projectionStatus();
+      const isThere = BigInt(status.position) >= position || status.lag === '0';
+      // As after a first start, when nobody has vouched for the read model yet.
+      if (isThere && readModel.view().fresh) return;
       if (waited > LONGEST_WAIT_MS) throw new Error('the read model is too far behind');
       await sleep(WAIT_MS);
     }
