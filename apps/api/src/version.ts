@@ -1,11 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { versionAbove } from '@keyledger/platform';
 
 /** The version of the package that this file is part of, built or not. */
 export const VERSION = versionAbove(new URL('.', import.meta.url));
-
-function versionAbove(folder: URL): string {
-  const manifest = new URL('package.json', folder);
-  if (existsSync(manifest)) return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
-  const parent = new URL('..', folder);
-  return parent.href === folder.href ? 'unknown' : versionAbove(parent);
-}

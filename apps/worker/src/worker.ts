@@ -22,6 +22,7 @@ import { measureProjector } from './projector-metrics.js';
 import { measureQueues } from './queue-metrics.js';
 import { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
+import { SiemPush } from './siem-push.js';
 import type { WorkerConfig } from './settings.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
 import { Time } from './time.js';
@@ -46,6 +47,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const outbound = outboundOf(config);
   const usage = new UsageStore(redis);
   const { peppers, sealingKeys, maxStalenessSeconds } = config;
+  const sealing = new Sealing(sealingKeys);
 
   const applied = metrics.counter('keyledger_projector_events_total', 'Events brought into the read model');
   const onEvents = (count: number): void => applied.inc(count);
@@ -66,12 +68,13 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     channels,
     queues,
     outbound,
-    sealing: new Sealing(sealingKeys),
+    sealing,
     metrics,
     logger,
     smtp: { url: config.smtpUrl, from: config.smtpFrom },
     retriesMs: config.notificationRetries,
   });
+  const siem = new SiemPush({ store, decisions, channels, checkpoints, outbound, sealing, metrics, logger });
   const leaks = leakWork({ redis, readModel, checkpoints, decisions, personal, logger });
   const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
   const reactors = [...notifications.reactors, leaks.finisher].map((reactor) => {
@@ -117,6 +120,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     rollUp.run(end.signal),
     audit.run(end.signal),
     channels.run(end.signal),
+    siem.run(end.signal),
     notifications.watch(end.signal),
     leakList.run(end.signal),
     leaks.watchList(leakList, end.signal),

@@ -73,6 +73,8 @@ export const redisNames = {
 
   /** How far a reactor of the worker has come in the log. */
   checkpoint: (reactor: string) => `kl:r:{${reactor}}`,
+  /** Which of several workers does the work of a reactor that only one of them is to do; expires. */
+  reactorHolder: (reactor: string) => `kl:r:{${reactor}}:holder`,
 
   /**
    * Incidents, in the slot of the checkpoint of the reactor that keeps them, so that what is lost is lost together: the

@@ -110,6 +110,10 @@ export const CHANNEL_TYPES = ['webhook', 'email', 'slack', 'receiver'] as const;
 /** A `receiver` takes no news but new secrets, encrypted to its public key. */
 export type ChannelType = (typeof CHANNEL_TYPES)[number];
 
+/** What a webhook is sent instead of news: the whole trail of its audience, in the form for a SIEM. */
+export const CHANNEL_FORMATS = ['cloudevents'] as const;
+export type ChannelFormat = (typeof CHANNEL_FORMATS)[number];
+
 /** What channels can be told, as the `type` of a notification. */
 export const NOTIFICATION_KINDS = [
   'key.issued',

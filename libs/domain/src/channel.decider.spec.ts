@@ -44,6 +44,7 @@ const disabled: ChannelEvent = {
 };
 const removed: ChannelEvent = { type: 'ChannelRemoved', data: { channelId: 'ch1', removedAt: at(HOUR) } };
 
+const TRAIL = { url: 'https://siem.example/in', format: 'cloudevents' as const };
 const P256 = { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) };
 const X25519 = { kty: 'OKP', crv: 'X25519', x: 'x'.repeat(43) };
 
@@ -52,6 +53,15 @@ describe('registering a channel', () => {
     given(channelDecider)
       .when(register({ kinds: ['key.leaked'] }))
       .thenAppends(registered({ kinds: ['key.leaked'] }));
+  });
+
+  it('takes a webhook for the trail of the system or a keyspace', () => {
+    given(channelDecider)
+      .when(register({ target: TRAIL }))
+      .thenAppends(registered({ target: TRAIL }));
+    given(channelDecider)
+      .when(register({ target: TRAIL, audience: 'system' }))
+      .thenAppends(registered({ target: TRAIL, audience: 'system' }));
   });
 
   it('keeps a secret only where something is signed with it', () => {
@@ -108,6 +118,18 @@ describe('registering a channel', () => {
       },
       ['target.publicKey'],
     ],
+    [
+      'a format of anything but a webhook',
+      { channelType: 'email', target: { addresses: ['a@b.example'], format: 'cloudevents' } },
+      ['target.format'],
+    ],
+    [
+      'a format that there is not',
+      { target: { url: 'https://a.example/', format: 'xml' as never } },
+      ['target.format'],
+    ],
+    ['kinds where the whole trail goes', { target: TRAIL, kinds: ['key.leaked'] }, ['kinds']],
+    ['the trail of an owner', { target: TRAIL, audience: { keyspaceId: 'acme', ownerId: 'o' } }, ['audience.ownerId']],
     ['no kinds', { kinds: [] }, ['kinds']],
     ['a kind twice', { kinds: ['key.leaked', 'key.leaked'] }, ['kinds[1]']],
   ])('refuses %s and names the field', (_what, changes, fields) => {
@@ -133,6 +155,15 @@ describe('changing a channel', () => {
       },
     });
     channel.when({ type: 'ChangeChannel', name: 'on call', enabled: true, now: at(DAY) }).thenAppends();
+  });
+
+  it('never makes a channel for news one for the trail, nor the other way round', () => {
+    given(channelDecider, registered())
+      .when({ type: 'ChangeChannel', target: TRAIL, now: at(DAY) })
+      .thenRefuses('UNPROCESSABLE', 'target.format');
+    given(channelDecider, registered({ target: TRAIL }))
+      .when({ type: 'ChangeChannel', target: { url: TRAIL.url }, now: at(DAY) })
+      .thenRefuses('UNPROCESSABLE', 'target.format');
   });
 
   it('takes kinds away with null', () => {

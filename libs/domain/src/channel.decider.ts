@@ -53,6 +53,9 @@ export type ChannelCommand =
 export const isSigned = ({ type, target }: { type: ChannelType; target: ChannelTarget }): boolean =>
   type === 'webhook' || (type === 'receiver' && target.via === 'webhook');
 
+/** Whether it is sent the trail of its audience instead of news. */
+export const getsTrail = ({ target }: Pick<ChannelTerms, 'target'>): boolean => target.format === 'cloudevents';
+
 /** The secrets with which a message is signed at an instant, the newest first. */
 export const signingSecrets = (channel: Pick<ChannelState, 'secrets'>, now: Instant): ChannelSecret[] =>
   channel.secrets.filter(({ endsAt }) => endsAt === undefined || now < endsAt);
@@ -85,7 +88,11 @@ function register(
 ): Decision<ChannelEvent> {
   const { channelId, name, channelType: type, audience, target, kinds, secret, now } = command;
   if (state) return refuse(refusal('CONFLICT', `There is a channel ${channelId} already.`));
-  const errors = [...targetErrors(type, target), ...audienceErrors(type, audience), ...kindErrors(type, kinds)];
+  const errors = [
+    ...targetErrors(type, target),
+    ...audienceErrors({ type, audience, target }),
+    ...kindErrors({ type, target }, kinds),
+  ];
   if (errors.length > 0) return refuse(refusal('UNPROCESSABLE', 'The channel cannot be as it was asked for.', errors));
   const secrets = secret && isSigned({ type, target }) ? [secret] : [];
   const terms = { channelId, name, type, audience, target, ...(kinds && { kinds }), secrets, createdAt: now };
@@ -98,9 +105,11 @@ function change(
 ): Decision<ChannelEvent> {
   const { name = state.name, target = state.target, kinds = state.kinds, enabled, now } = command;
   const wanted = kinds ?? undefined;
-  const errors = [...targetErrors(state.type, target), ...kindErrors(state.type, wanted)];
-  if (errors.length === 0 && target.via !== state.target.via) {
-    errors.push({ field: 'target.via', message: 'cannot be changed', fix: 'register another channel' });
+  const errors = [...targetErrors(state.type, target), ...kindErrors(state, wanted)];
+  for (const name of errors.length === 0 ? (['via', 'format'] as const) : []) {
+    if (target[name] === state.target[name]) continue;
+    const was = state.target[name] === undefined ? 'leave it out' : `say "${state.target[name]}" as before`;
+    errors.push({ field: `target.${name}`, message: 'cannot be changed', fix: `${was}, or register another channel` });
   }
   if (errors.length > 0) return refuse(refusal('UNPROCESSABLE', 'The channel cannot be as it was asked for.', errors));
   const disabled = enabled === undefined ? state.disabled : enabled ? undefined : (state.disabled ?? 'disabled');
@@ -136,18 +145,25 @@ function changeOf<T>(before: T | undefined, after: T | undefined): Change<T> | u
   return { ...(before !== undefined && { before }), ...(after !== undefined && { after }) };
 }
 
-function audienceErrors(type: ChannelType, audience: ChannelAudience) {
+function audienceErrors({ type, audience, target }: Pick<ChannelTerms, 'type' | 'audience' | 'target'>) {
   if (audience !== 'system' && !('keyspaceId' in audience) && !('ownerId' in audience)) {
     return [{ field: 'audience', message: 'is empty', fix: 'name keyspaceId, ownerId or both, or say "system"' }];
+  }
+  if (getsTrail({ target }) && audience !== 'system' && audience.ownerId !== undefined) {
+    const message = 'narrows a trail, which is of the system or of a keyspace';
+    return [{ field: 'audience.ownerId', message, fix: 'name keyspaceId only, or say "system"' }];
   }
   if (type !== 'receiver' || (audience !== 'system' && audience.ownerId !== undefined)) return [];
   const message = 'is nobody in particular, and a receiver gets the secrets of one owner';
   return [{ field: 'audience.ownerId', message, fix: 'name the owner' }];
 }
 
-function kindErrors(type: ChannelType, kinds: NotificationKind[] | undefined) {
+function kindErrors(channel: Pick<ChannelTerms, 'type' | 'target'>, kinds: NotificationKind[] | undefined) {
   if (kinds === undefined) return [];
-  if (type === 'receiver') {
+  if (getsTrail(channel)) {
+    return [{ field: 'kinds', message: 'means nothing for a channel that gets the whole trail', fix: 'leave it out' }];
+  }
+  if (channel.type === 'receiver') {
     return [{ field: 'kinds', message: 'a receiver gets secrets, not news', fix: 'leave it out' }];
   }
   if (kinds.length === 0) {

@@ -1,4 +1,4 @@
-import type { ChannelTarget, ChannelType, FieldError } from '@keyledger/contracts';
+import { CHANNEL_FORMATS, type ChannelTarget, type ChannelType, type FieldError } from '@keyledger/contracts';
 
 /** What a target of each type has to have, and may not leave out. */
 const MEMBERS: Record<ChannelType, readonly (keyof ChannelTarget)[]> = {
@@ -7,6 +7,9 @@ const MEMBERS: Record<ChannelType, readonly (keyof ChannelTarget)[]> = {
   slack: ['sealedUrl'],
   receiver: ['publicKey', 'via'],
 };
+
+/** What it may have besides. */
+const OPTIONAL: Partial<Record<ChannelType, readonly (keyof ChannelTarget)[]>> = { webhook: ['format'] };
 
 /** As callers write the member: an address that is a credential reaches the domain sealed. */
 const WRITTEN: Partial<Record<keyof ChannelTarget, string>> = { sealedUrl: 'url' };
@@ -20,15 +23,22 @@ export function targetErrors(type: ChannelType, target: ChannelTarget): FieldErr
   const given = (Object.keys(target) as (keyof ChannelTarget)[]).filter((name) => target[name] !== undefined);
   const errors: FieldError[] = [
     ...wanted.filter((name) => !given.includes(name)).map((name) => missing(type, name)),
-    ...given.filter((name) => !wanted.includes(name)).map((name) => needless(type, name)),
+    ...given
+      .filter((name) => ![...wanted, ...(OPTIONAL[type] ?? [])].includes(name))
+      .map((name) => needless(type, name)),
   ];
   if (errors.length > 0) return errors;
   return [
     ...(target.url === undefined ? [] : urlErrors(target.url)),
     ...(target.addresses ? addressErrors(target.addresses) : []),
     ...(target.publicKey ? publicKeyErrors(target.publicKey) : []),
+    ...(target.format === undefined || CHANNEL_FORMATS.includes(target.format) ? [] : formatErrors()),
   ];
 }
+
+const formatErrors = (): FieldError[] => [
+  { field: 'target.format', message: 'is no format', fix: `one of ${CHANNEL_FORMATS.join(', ')}, or leave it out` },
+];
 
 function missing(type: ChannelType, name: keyof ChannelTarget): FieldError {
   const article = type === 'email' ? 'an' : 'a';

@@ -25,3 +25,4 @@ export * from './sealing.js';
 export * from './settings.js';
 export * from './subject-keys.js';
 export * from './validation.js';
+export * from './version.js';

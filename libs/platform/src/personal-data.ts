@@ -207,6 +207,9 @@ export class PersonalData {
   }
 }
 
+/** Any JSON value with `[withheld]` for what stands in it encrypted: for those who are not to read it, with keys or not. */
+export const withPersonalWithheld = <T>(value: T): T => replaced(value, '', () => PERSONAL_MARKS.withheld) as T;
+
 /** As the settings of a process say. */
 export function openPersonalData(config: PersonalDataConfig, logger: Logger) {
   const folder = config.subjectKeysDir ?? join(config.dataDir, 'subjects');

@@ -1,5 +1,5 @@
 import type { ChannelAudience, ChannelEvent, NotificationKind, RecordedEvent } from '@keyledger/contracts';
-import { channelDecider, type ChannelState } from '@keyledger/domain';
+import { channelDecider, getsTrail, type ChannelState } from '@keyledger/domain';
 import type { EventStore } from '@keyledger/event-store';
 import type { Log } from './log.js';
 
@@ -9,6 +9,8 @@ export interface KnownChannel {
   revision: number;
   /** Where in the log it was registered, or enabled again: what stands before is none of its business. */
   since: bigint;
+  /** Where it was registered. */
+  registeredAt: bigint;
 }
 
 /** Whom an event concerns. What belongs to no keyspace or owner concerns the whole system only. */
@@ -77,7 +79,8 @@ export class ChannelDirectory {
     const channel = channelDecider.evolve(before?.channel, event);
     if (!channel) return;
     const begins = !before || (before.channel.disabled !== undefined && channel.disabled === undefined);
-    this.known.set(channelId, { channel, revision, since: begins ? position : before.since });
+    const registeredAt = before?.registeredAt ?? position;
+    this.known.set(channelId, { channel, revision, since: begins ? position : before.since, registeredAt });
   }
 
   /** A channel that was not removed. */
@@ -98,10 +101,16 @@ export class ChannelDirectory {
 
   /** Those that shall be told of news of a kind. */
   matching(concerned: Concerned, kind: NotificationKind): KnownChannel[] {
-    return this.list().filter(({ channel: { type, disabled, audience, kinds } }) => {
-      if (type === 'receiver' || disabled !== undefined) return false;
+    return this.list().filter(({ channel }) => {
+      const { type, disabled, audience, kinds } = channel;
+      if (type === 'receiver' || disabled !== undefined || getsTrail(channel)) return false;
       return concerns(audience, concerned) && (kinds?.includes(kind) ?? true);
     });
+  }
+
+  /** Those that are to be sent the trail of their audience. */
+  gettingTrail(): KnownChannel[] {
+    return this.list().filter(({ channel }) => channel.disabled === undefined && getsTrail(channel));
   }
 
   /**

@@ -20,6 +20,16 @@ export class Checkpoints {
     await this.redis.eval(ADVANCE, 1, redisNames.checkpoint(reactor), positionText(position));
   }
 
+  /** Whether this holder is the one for the next `ms`: it is already, or nobody is. */
+  async claim(reactor: string, holder: string, ms: number): Promise<boolean> {
+    return (await this.redis.eval(CLAIM, 1, redisNames.reactorHolder(reactor), holder, ms)) === 1;
+  }
+
+  /** Lets another be the holder at once. */
+  async release(reactor: string, holder: string): Promise<void> {
+    await this.redis.eval(RELEASE, 1, redisNames.reactorHolder(reactor), holder);
+  }
+
   /** Makes a reactor begin anew. */
   async forget(reactor: string): Promise<void> {
     await this.redis.del(redisNames.checkpoint(reactor));
@@ -30,5 +40,17 @@ export class Checkpoints {
 const ADVANCE = `
 local known = redis.call('GET', KEYS[1])
 if not known or known < ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
+return 1
+`;
+
+const CLAIM = `
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`;
+
+const RELEASE = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 `;

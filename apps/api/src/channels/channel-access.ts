@@ -1,7 +1,7 @@
 import { refusal, streams, type ChannelAudience } from '@keyledger/contracts';
-import { channelDecider, keyspaceDecider, type ChannelState } from '@keyledger/domain';
+import { channelDecider, getsTrail, keyspaceDecider, type ChannelState } from '@keyledger/domain';
 import type { Decisions } from '@keyledger/event-store';
-import { reaches, RefusalError, scopeMissing, unavailable, type Caller } from '@keyledger/platform';
+import { callerOf, reaches, RefusalError, scopeMissing, unavailable, type Caller } from '@keyledger/platform';
 import type { ChannelDirectory } from '@keyledger/read-model';
 
 const KNOWN_WITHIN_MS = 2000;
@@ -28,6 +28,16 @@ export async function assertAudience(caller: Caller, audience: ChannelAudience, 
   if (state) return;
   const error = { field: 'audience.keyspaceId', message: 'is no keyspace', fix: 'the id of one that you may work in' };
   throw new RefusalError(refusal('NOT_FOUND', `There is no keyspace ${keyspaceId}.`, [error]));
+}
+
+/**
+ * Sending the trail somewhere is exporting it.
+ * @throws RefusalError 403 for who may not do that himself
+ */
+export function assertMayExport(caller: Caller, channel: Pick<ChannelState, 'target' | 'audience'>): void {
+  if (!getsTrail(channel)) return;
+  const exporter = callerOf(caller.principal, 'audit:export');
+  if (!reachesAudience(exporter, channel.audience)) throw scopeMissing('audit:export');
 }
 
 /** The channel as its events make it. @throws RefusalError 404 if it is unknown, removed or out of reach. */

@@ -26,7 +26,7 @@ import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
 import { accepted, expecting } from '../outcome.js';
 import { Receipts, type Receipt } from '../receipts.js';
-import { assertAudience, channelFor } from './channel-access.js';
+import { assertAudience, assertMayExport, channelFor } from './channel-access.js';
 import { channelView } from './channel.view.js';
 
 const SECRET_BYTES = 32;
@@ -129,6 +129,7 @@ export class RegisterChannelHandler implements ICommandHandler<RegisterChannel> 
     const { context } = intent;
     const { type, target: input, ...terms } = plain(request);
     await assertAudience(intent.caller, terms.audience, channels.decisions);
+    assertMayExport(intent.caller, { target: input as ChannelTarget, audience: terms.audience });
     return channels.receipts.once(intent, mint(), async (minted) => {
       const channelId = idFrom(`channel ${context.commandId}`);
       const target = channels.target(channelId, type, input);
@@ -164,6 +165,7 @@ export class ChangeChannelHandler implements ICommandHandler<ChangeChannel> {
   async execute({ channelId, change, intent }: ChangeChannel): Promise<Receipt<ChannelView>> {
     const { channels } = this;
     const { channel } = await channelFor(intent.caller, channelId, channels.decisions);
+    if (change !== 'remove' && (change.target || change.enabled)) assertMayExport(intent.caller, channel);
     const { state, revision, replayed } = await channels.run(channelId, this.command(channel, change, intent), intent);
     return { body: channels.view(state, revision), replayed };
   }

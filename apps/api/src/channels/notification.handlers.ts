@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { refusal, streams } from '@keyledger/contracts';
 import type { NotificationSummary, TestedChannel } from '@keyledger/contracts/http';
-import { notificationDecider, type NotificationCommand, type NotificationState } from '@keyledger/domain';
+import { getsTrail, notificationDecider, type NotificationCommand, type NotificationState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { idFrom, RefusalError, uuidFrom, type Caller } from '@keyledger/platform';
 import { ChannelDirectory, listedOf } from '@keyledger/read-model';
@@ -46,6 +46,10 @@ export class TestChannelHandler implements ICommandHandler<TestChannel> {
     const { channel } = await channelFor(caller, channelId, this.decisions);
     if (channel.type === 'receiver') {
       throw new RefusalError(refusal('UNPROCESSABLE', 'A receiver gets secrets and no messages that could be tested.'));
+    }
+    if (getsTrail(channel)) {
+      const detail = 'This channel gets the audit trail and no messages that could be tested: any change is its test.';
+      throw new RefusalError(refusal('UNPROCESSABLE', detail));
     }
     const { commandId, now } = context;
     const notificationId = idFrom(`test ${channelId} ${commandId}`);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CHANNEL_TYPES, HEADERS, NOTIFICATION_KINDS } from '@keyledger/contracts';
+import { CHANNEL_FORMATS, CHANNEL_TYPES, HEADERS, NOTIFICATION_KINDS } from '@keyledger/contracts';
 import type {
   ChannelList,
   ChannelView,
@@ -25,6 +25,7 @@ interface TargetOptions {
   addresses?: string[];
   publicKey?: string;
   via?: string;
+  format?: string;
 }
 
 interface ChannelOptions extends ChangeOptions, TargetOptions {
@@ -53,6 +54,7 @@ export function channelsCommand(runWith: RunWith): Command {
     yieldingSecret(changing(withTerms(channels.command('create')))),
     'channels create --type webhook --keyspace acme --target-url https://hooks.example/keyledger --secret-file hook.secret',
     'channels create --type email --owner app-7 --addresses oncall@example.com --kinds key.leaked,key.expiring',
+    'channels create --type webhook --system --target-url https://siem.example/in --format cloudevents --secret-file siem.secret',
     'channels create --type receiver --owner app-7 --keyspace acme --public-key app-7.jwk --via pickup',
   )
     .description('register a channel; a webhook’s signing secret is given out this once')
@@ -149,6 +151,11 @@ function withTerms(command: Command): Command {
     .option('--addresses <list>', 'of e-mail', list)
     .option('--public-key <file>', 'of a receiver: a public JWK of P-256 or X25519')
     .addOption(new Option('--via <how>', 'how a receiver gets a new secret').choices(['webhook', 'pickup']))
+    .addOption(
+      new Option('--format <format>', 'of a webhook that gets the audit trail instead of news').choices(
+        CHANNEL_FORMATS,
+      ),
+    )
     .option('--kinds <list>', `what it is told, of ${NOTIFICATION_KINDS.join(', ')} (default: everything)`, list);
 }
 
@@ -223,12 +230,14 @@ async function targetOf({
   addresses,
   publicKey,
   via,
+  format,
 }: TargetOptions): Promise<Record<string, unknown>> {
   const address = targetUrlFile === undefined ? targetUrl : await readSecretFile(targetUrlFile);
   const target = {
     url: address,
     addresses,
     via,
+    format,
     publicKey: publicKey === undefined ? undefined : await jwkIn(publicKey),
   };
   return Object.fromEntries(Object.entries(target).filter(([, value]) => value !== undefined));
@@ -255,7 +264,14 @@ function audienceText({ audience }: ChannelView): string {
 }
 
 function targetText({ target }: ChannelView): string {
-  return [target.url, target.addresses?.join(', '), target.via && `by ${target.via}`].filter(Boolean).join(', ');
+  return [
+    target.url,
+    target.addresses?.join(', '),
+    target.via && `by ${target.via}`,
+    target.format && `as ${target.format}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 }
 
 const COLUMNS: Column<ChannelView>[] = [
@@ -277,7 +293,11 @@ function channelText(channel: ChannelWithSecret): string {
     ['type', channel.type],
     ['for', audienceText(channel)],
     ['target', targetText(channel)],
-    ['kinds', channel.kinds?.join(', ') ?? (channel.type === 'receiver' ? undefined : 'everything')],
+    [
+      'kinds',
+      channel.kinds?.join(', ') ??
+        (channel.type === 'receiver' ? undefined : channel.target.format ? 'the audit trail' : 'everything'),
+    ],
     ['state', channel.disabledBecause === undefined ? 'enabled' : `disabled: ${channel.disabledBecause}`],
     [
       'signed by',

@@ -1,6 +1,5 @@
 import { instantOf, streams } from '@keyledger/contracts';
 import {
-  channelDecider,
   dueAtMs,
   notificationDecider,
   type ChannelState,
@@ -11,6 +10,7 @@ import type { Decisions } from '@keyledger/event-store';
 import { idFrom, systemClock, type Logger, type Metrics } from '@keyledger/platform';
 import type { ChannelDirectory, NotificationIndex } from '@keyledger/read-model';
 import { DelayedError, type Job } from 'bullmq';
+import { disableChannel } from '../disable-channel.js';
 import type { Courier, Try } from './courier.js';
 import type { SendJob } from './outbox.js';
 
@@ -91,7 +91,7 @@ export class Sender {
     const over = tried.result !== 'failed' || pauseMs === undefined || state.kind === 'channel.test';
     this.outcomes.inc({ type: channel.type, outcome: over ? 'failed' : 'retried' });
     if (over) {
-      if (tried.result === 'gone') await this.disable(channel.channelId, tried.problem);
+      if (tried.result === 'gone') await disableChannel(this.decisions, this.logger, channel.channelId, tried.problem);
       return this.end(job, state, revision, failure(attempts, tried.problem));
     }
     const waitMs = Math.max(pauseMs * (1 + JITTER * Math.random()), (tried.retryAfterSeconds ?? 0) * 1000);
@@ -143,14 +143,6 @@ export class Sender {
     const kind = late[0]?.kind ?? '';
     const stream = streams.notification(notificationId);
     await this.decisions.run(notificationDecider, stream, command, context(`request ${notificationId}`, kind));
-  }
-
-  private async disable(channelId: string, reason: string): Promise<void> {
-    const command = { type: 'DisableChannel', reason, now: systemClock() } as const;
-    const { revision } = await this.decisions.load(channelDecider, streams.channel(channelId));
-    const ids = context(idFrom(`disable ${channelId} ${revision}`), reason);
-    await this.decisions.run(channelDecider, streams.channel(channelId), command, ids);
-    this.logger.warn({ channelId, reason }, 'a channel was disabled');
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Instant } from '../time.js';
-import type { ChannelType, NotificationKind } from '../words.js';
+import type { ChannelFormat, ChannelType, NotificationKind } from '../words.js';
 import type { Change } from './key.events.js';
 
 /** Whose news a channel gets: of one keyspace, of one owner's keys, or of everything. */
@@ -28,6 +28,8 @@ export interface ChannelTarget {
   publicKey?: Record<string, string>;
   /** Of a receiver: how it gets a new secret. */
   via?: 'webhook' | 'pickup';
+  /** Of a webhook that gets no news but the trail of its audience. */
+  format?: ChannelFormat;
 }
 
 export interface ChannelTerms {

@@ -2,7 +2,14 @@ import { ApiProperty } from '@nestjs/swagger';
 import { Transform, Type } from 'class-transformer';
 import { IsBoolean, IsIn, IsObject, ValidateNested } from 'class-validator';
 import type { ChannelAudience } from '../events/channel.events.js';
-import { CHANNEL_TYPES, NOTIFICATION_KINDS, type ChannelType, type NotificationKind } from '../words.js';
+import {
+  CHANNEL_FORMATS,
+  CHANNEL_TYPES,
+  NOTIFICATION_KINDS,
+  type ChannelFormat,
+  type ChannelType,
+  type NotificationKind,
+} from '../words.js';
 import { both, check, IsDuration, LIMITS, Line, Lines, Optional, OptionalOrNull } from './fields.js';
 
 const VIA = ['webhook', 'pickup'] as const;
@@ -112,6 +119,15 @@ export class ChannelTargetInput {
   @Optional()
   @IsIn(VIA, oneOf(VIA))
   via?: 'webhook' | 'pickup';
+
+  /**
+   * Of `webhook`: `cloudevents` sends it no news but the whole trail of the system or a keyspace, as OCSF in CloudEvents.
+   * It needs the scope `audit:export` for that audience, and cannot be changed.
+   */
+  @ApiProperty({ required: false, enum: CHANNEL_FORMATS })
+  @Optional()
+  @IsIn(CHANNEL_FORMATS, oneOf(CHANNEL_FORMATS))
+  format?: ChannelFormat;
 }
 
 export class RegisterChannelRequest {
@@ -192,6 +208,8 @@ export class ChannelTargetView {
   publicKey?: Record<string, string>;
   @ApiProperty({ required: false, enum: VIA })
   via?: 'webhook' | 'pickup';
+  @ApiProperty({ required: false, enum: CHANNEL_FORMATS })
+  format?: ChannelFormat;
 }
 
 export class ChannelView {

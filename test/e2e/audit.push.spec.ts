@@ -1,0 +1,170 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ServerResponse } from 'node:http';
+import { Webhook } from 'standardwebhooks';
+import { eventually, startReceiver, startSystem, type Delivery, type Receiver, type System } from '../support/index.js';
+import { Desk } from './api.harness.js';
+import { webhook } from './channels.harness.js';
+
+interface Pushed {
+  id: string;
+  type: string;
+  subject: string;
+  sequence: string;
+  data: { metadata: { tenant_uid?: string } };
+}
+
+let system: System;
+let desk: Desk;
+let receiver: Receiver;
+let keyspaceId: string;
+/** Statuses that the receiver gives at `/down` as long as there are any. */
+let down = false;
+
+beforeAll(async () => {
+  const gone = (response: ServerResponse): void => void response.writeHead(410).end();
+  receiver = await startReceiver({
+    down: (response) => void response.writeHead(down ? 503 : 204).end(),
+    gone,
+  });
+  system = await startSystem({ KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1' });
+  desk = new Desk(system);
+  keyspaceId = await desk.keyspace();
+});
+
+afterAll(async () => {
+  await desk.dispose();
+  await system.stop();
+  await receiver.close();
+});
+
+const trailTo = (path: string, audience: unknown) =>
+  webhook(desk.admin, `${receiver.url}${path}`, {
+    audience,
+    target: { url: `${receiver.url}${path}`, format: 'cloudevents' },
+  });
+
+const eventsIn = (delivery: Delivery): Pushed[] => JSON.parse(delivery.text) as Pushed[];
+
+/** What a receiver keeps that drops repetitions, in the order in which it first came. */
+const kept = (deliveries: Delivery[]): Pushed[] =>
+  [
+    ...new Map(
+      deliveries
+        .flatMap(eventsIn)
+        .reverse()
+        .map((event) => [event.id, event]),
+    ).values(),
+  ].reverse();
+
+const typesOf = (path: string, keyId: string): string[] =>
+  kept(receiver.at(path))
+    .filter(({ subject, type }) => subject === keyId && !/Usage|Notification/.test(type))
+    .map(({ type }) => type);
+
+const LIFE = ['keyledger.KeyIssued', 'keyledger.KeyRotated', 'keyledger.KeyRevoked'];
+
+/** A key that is issued, rotated and revoked. */
+async function life(of: string, during: () => Promise<void> = async () => undefined): Promise<string> {
+  const { keyId } = await desk.issue(of);
+  expect((await desk.admin.post(`/v1/keys/${keyId}/rotate`, {})).status).toBe(200);
+  await during();
+  expect((await desk.admin.post(`/v1/keys/${keyId}/revoke`, { reason: 'compromised' })).status).toBe(200);
+  return keyId;
+}
+
+describe('a channel of the format cloudevents', () => {
+  it('is sent the trail in order, signed, as a batch of CloudEvents, and no news', async () => {
+    const channel = await trailTo('/all', 'system');
+    expect(channel.target).toEqual({ url: `${receiver.url}/all`, format: 'cloudevents' });
+    const keyId = await life(keyspaceId);
+    await eventually('its trail came', () => expect(typesOf('/all', keyId)).toEqual(LIFE));
+    for (const delivery of receiver.at('/all')) {
+      expect(delivery.headers['content-type']).toBe('application/cloudevents-batch+json');
+      const sent = new Webhook(channel.signingSecret).verify(delivery.text, delivery.headers as Record<string, string>);
+      expect(sent).toEqual(eventsIn(delivery));
+    }
+    const sequences = kept(receiver.at('/all')).map(({ sequence }) => sequence);
+    expect(sequences).toEqual([...sequences].sort());
+    const exported = await desk.admin.get(`/v1/audit/events?keyId=${keyId}&order=oldest`);
+    const ids = exported.body.items.map(({ id }: { id: string }) => id);
+    expect(kept(receiver.at('/all')).filter(({ id }) => ids.includes(id))).toHaveLength(ids.length);
+  });
+
+  it('loses nothing while its receiver is down, and holds up no other', async () => {
+    down = true;
+    await trailTo('/down', 'system');
+    const keyId = await life(keyspaceId, async () => {
+      await eventually('it was tried in vain', () => receiver.at('/down').length > 1);
+    });
+    await eventually('the other channel has it all', () => expect(typesOf('/all', keyId)).toEqual(LIFE));
+    const inVain = receiver.at('/down').length;
+    down = false;
+    const taken = (): Delivery[] => receiver.at('/down').slice(inVain);
+    await eventually('everything came', () => {
+      const types = kept(taken()).filter(({ subject }) => subject === keyId);
+      expect(types.map(({ type }) => type).filter((type) => LIFE.includes(type))).toEqual(LIFE);
+    });
+  });
+
+  it('goes on where it was when Redis has lost its cursor and when it was disabled for a while', async () => {
+    const channel = await trailTo('/cursor', { keyspaceId });
+    const first = await life(keyspaceId);
+    await eventually('the first came', () => expect(typesOf('/cursor', first)).toEqual(LIFE));
+    const path = `/v1/channels/${channel.channelId}`;
+    expect((await desk.admin.patch(path, { enabled: false })).status).toBe(200);
+    const second = await life(keyspaceId);
+    expect((await desk.admin.patch(path, { enabled: true })).status).toBe(200);
+    await eventually('the second came', () => expect(typesOf('/cursor', second)).toEqual(LIFE));
+  });
+
+  it('hears of its keyspace only', async () => {
+    const other = await desk.keyspace();
+    await trailTo('/bound', { keyspaceId: other });
+    await life(keyspaceId);
+    const own = await life(other);
+    await eventually('its trail came', () => expect(typesOf('/bound', own)).toEqual(LIFE));
+    const tenants = new Set(kept(receiver.at('/bound')).map(({ data }) => data.metadata.tenant_uid));
+    expect([...tenants]).toEqual([other]);
+  });
+
+  it('never carries what is kept encrypted of people, neither readable nor as it is stored', async () => {
+    const onBehalfOf = { 'x-keyledger-on-behalf-of': 'jane@example.com' };
+    const { keyId } = await desk.issue(keyspaceId);
+    await desk.admin.post(`/v1/keys/${keyId}/suspend`, {}, onBehalfOf);
+    await eventually('it came', () => typesOf('/all', keyId).includes('keyledger.KeySuspended'));
+    const texts = receiver.at('/all').map(({ text }) => text);
+    expect(texts.join('\n')).not.toMatch(/jane@example\.com|pii:v1:/);
+    expect(texts.some((text) => text.includes('"on_behalf_of":"[withheld]"'))).toBe(true);
+  });
+
+  it('is disabled by 410', async () => {
+    const { channelId } = await trailTo('/gone', 'system');
+    await desk.issue(keyspaceId);
+    await eventually('it is disabled', async () => {
+      const { body } = await desk.admin.get(`/v1/channels/${channelId}`);
+      expect(body).toMatchObject({ enabled: false, disabledBecause: 'answered 410' });
+    });
+  });
+
+  it('is for whoever may export the trail of its audience', async () => {
+    const target = { url: `${receiver.url}/own`, format: 'cloudevents' };
+    const request = { name: 'x', type: 'webhook', audience: { keyspaceId }, target };
+    const ask = async (...scopes: string[]) =>
+      (await desk.as(await desk.credential(...scopes)).post('/v1/channels', request)).status;
+    expect(await ask(`channels:write@${keyspaceId}`)).toBe(403);
+    expect(await ask('channels:write', `audit:export@${await desk.keyspace()}`)).toBe(403);
+    expect(await ask(`channels:write@${keyspaceId}`, `audit:export@${keyspaceId}`)).toBe(201);
+  });
+
+  it('refuses what makes no sense for it, naming the field', async () => {
+    const target = { url: `${receiver.url}/x`, format: 'cloudevents' };
+    const right = { name: 'x', type: 'webhook', audience: 'system', target };
+    const fields = async (body: object) =>
+      (await desk.admin.post('/v1/channels', body)).body.errors?.map(({ field }: { field: string }) => field);
+    expect(await fields({ ...right, target: { ...target, format: 'xml' } })).toEqual(['target.format']);
+    expect(await fields({ ...right, kinds: ['key.leaked'] })).toEqual(['kinds']);
+    expect(await fields({ ...right, audience: { ownerId: 'x' } })).toEqual(['audience.ownerId']);
+    const made = await trailTo('/untested', { keyspaceId });
+    expect((await desk.admin.post(`/v1/channels/${made.channelId}/test`, {})).status).toBe(422);
+  });
+});
