@@ -1,7 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ServerResponse } from 'node:http';
+import { redisNames } from '@keyledger/contracts';
+import { connectRedis } from '@keyledger/read-model';
 import { Webhook } from 'standardwebhooks';
-import { eventually, startReceiver, startSystem, type Delivery, type Receiver, type System } from '../support/index.js';
+import {
+  eventually,
+  startApp,
+  startReceiver,
+  startSystem,
+  type Delivery,
+  type Receiver,
+  type System,
+} from '../support/index.js';
 import { Desk } from './api.harness.js';
 import { webhook } from './channels.harness.js';
 
@@ -17,7 +27,7 @@ let system: System;
 let desk: Desk;
 let receiver: Receiver;
 let keyspaceId: string;
-/** Statuses that the receiver gives at `/down` as long as there are any. */
+/** Whether the receiver answers 503 at `/down`. */
 let down = false;
 
 beforeAll(async () => {
@@ -106,7 +116,7 @@ describe('a channel of the format cloudevents', () => {
     });
   });
 
-  it('goes on where it was when Redis has lost its cursor and when it was disabled for a while', async () => {
+  it('goes on where it was when it was disabled for a while, and from its registration when Redis lost its cursor', async () => {
     const channel = await trailTo('/cursor', { keyspaceId });
     const first = await life(keyspaceId);
     await eventually('the first came', () => expect(typesOf('/cursor', first)).toEqual(LIFE));
@@ -115,6 +125,22 @@ describe('a channel of the format cloudevents', () => {
     const second = await life(keyspaceId);
     expect((await desk.admin.patch(path, { enabled: true })).status).toBe(200);
     await eventually('the second came', () => expect(typesOf('/cursor', second)).toEqual(LIFE));
+    expect(receiver.at('/cursor').flatMap(eventsIn)).toEqual(kept(receiver.at('/cursor')));
+
+    expect((await desk.admin.patch(path, { enabled: false })).status).toBe(200);
+    const redis = connectRedis(system.redis.url);
+    const cursor = redisNames.checkpoint(`siem:${channel.channelId}`);
+    await eventually('the way has ended', async () => (await redis.get(`${cursor}:holder`)) === null);
+    expect(await redis.del(cursor)).toBe(1);
+    redis.disconnect();
+    const before = receiver.at('/cursor').length;
+    expect((await desk.admin.patch(path, { enabled: true })).status).toBe(200);
+    await eventually('all came again', () => {
+      const again = kept(receiver.at('/cursor').slice(before)).filter(({ subject }) =>
+        [first, second].includes(subject),
+      );
+      expect(again.map(({ type }) => type).filter((type) => LIFE.includes(type))).toEqual([...LIFE, ...LIFE]);
+    });
   });
 
   it('hears of its keyspace only', async () => {
@@ -130,11 +156,30 @@ describe('a channel of the format cloudevents', () => {
   it('never carries what is kept encrypted of people, neither readable nor as it is stored', async () => {
     const onBehalfOf = { 'x-keyledger-on-behalf-of': 'jane@example.com' };
     const { keyId } = await desk.issue(keyspaceId);
-    await desk.admin.post(`/v1/keys/${keyId}/suspend`, {}, onBehalfOf);
+    const suspended = await desk.admin.post(`/v1/keys/${keyId}/suspend`, { reason: 'looked at' }, onBehalfOf);
+    expect(suspended.status).toBe(200);
     await eventually('it came', () => typesOf('/all', keyId).includes('keyledger.KeySuspended'));
     const texts = receiver.at('/all').map(({ text }) => text);
     expect(texts.join('\n')).not.toMatch(/jane@example\.com|pii:v1:/);
     expect(texts.some((text) => text.includes('"on_behalf_of":"[withheld]"'))).toBe(true);
+  });
+
+  it('is sent each event once where several workers run', async () => {
+    const second = await startApp('worker', system.env);
+    try {
+      await trailTo('/shared', { keyspaceId });
+      const lives = await Promise.all([life(keyspaceId), life(keyspaceId), life(keyspaceId)]);
+      for (const keyId of lives) {
+        await eventually('its trail came', () => expect(typesOf('/shared', keyId)).toEqual(LIFE));
+      }
+      const ids = receiver
+        .at('/shared')
+        .flatMap(eventsIn)
+        .map(({ id }) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+    } finally {
+      await second.stop();
+    }
   });
 
   it('is disabled by 410', async () => {

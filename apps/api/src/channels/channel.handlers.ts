@@ -129,7 +129,7 @@ export class RegisterChannelHandler implements ICommandHandler<RegisterChannel> 
     const { context } = intent;
     const { type, target: input, ...terms } = plain(request);
     await assertAudience(intent.caller, terms.audience, channels.decisions);
-    assertMayExport(intent.caller, { target: input as ChannelTarget, audience: terms.audience });
+    assertMayExport(intent.caller, { target: input, audience: terms.audience });
     return channels.receipts.once(intent, mint(), async (minted) => {
       const channelId = idFrom(`channel ${context.commandId}`);
       const target = channels.target(channelId, type, input);
