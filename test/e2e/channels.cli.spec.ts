@@ -36,6 +36,18 @@ async function keyledger(...args: string[]) {
   return { code, ...said };
 }
 
+it('a person has the trail pushed and sees it arrive', async () => {
+  const file = join(folder, 'siem.secret');
+  const listener = start('channels', 'listen', '--port', '0', '--secret-file', file);
+  listeners.push(listener.child);
+  const url = await eventually('it listens', () => /http:\S+/.exec(listener.said.err)?.[0] ?? false);
+  const terms = ['--type', 'webhook', '--system', '--format', 'cloudevents', '--target-url', url];
+  const made = await keyledger('channels', 'create', ...terms, '--secret-file', file);
+  expect(made).toMatchObject({ code: 0, out: expect.stringContaining('as cloudevents') });
+  expect(await keyledger('keyspaces', 'create', 'pushed')).toMatchObject({ code: 0 });
+  await eventually('it is shown', () => /keyledger\.KeyspaceCreated {2}keyspace-pushed/.test(listener.said.out));
+});
+
 it('a person registers a webhook, listens to it, tests it, rotates its secret, and replays what failed', async () => {
   const file = join(folder, 'hook.secret');
   const { port } = await claimPort();

@@ -28,7 +28,7 @@ export async function listen(
   const server = createServer((request, response) => {
     receive(request, response, secretFile).then(
       (payload) => {
-        session.terminal.stdout.write(session.options.json ? json(payload) : lineOf(payload));
+        session.terminal.stdout.write(session.options.json ? json(payload) : linesOf(payload));
         left -= 1;
         if (left <= 0) finish();
       },
@@ -49,7 +49,7 @@ export async function listen(
   return EXIT.ok;
 }
 
-async function receive(request: IncomingMessage, response: ServerResponse, secretFile: string): Promise<Message> {
+async function receive(request: IncomingMessage, response: ServerResponse, secretFile: string): Promise<Payload> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -59,7 +59,7 @@ async function receive(request: IncomingMessage, response: ServerResponse, secre
   }
   const webhook = new Webhook(await readSecretFile(secretFile));
   const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
-  const payload = webhook.verify(Buffer.concat(chunks).toString('utf8'), headers) as Message;
+  const payload = webhook.verify(Buffer.concat(chunks).toString('utf8'), headers) as Payload;
   response.writeHead(204).end();
   return payload;
 }
@@ -68,6 +68,20 @@ interface Message {
   type: string;
   timestamp: string;
   data: { count?: number; events?: { keys: { name: string; mask?: string }[]; details: object }[] };
+}
+
+/** Of the trail: a batch of CloudEvents. */
+interface TrailEvent {
+  time: string;
+  type: string;
+  subject: string;
+}
+
+type Payload = Message | TrailEvent[];
+
+function linesOf(payload: Payload): string {
+  if (!Array.isArray(payload)) return lineOf(payload);
+  return payload.map(({ time, type, subject }) => `${printable(`${time}  ${type}  ${subject}`)}\n`).join('');
 }
 
 function lineOf({ type, timestamp, data }: Message): string {
