@@ -64,11 +64,13 @@ async function requested(ownerId: string): Promise<string[]> {
 
 it('a worker killed between sending and recording sends again under the same webhook-id, and records one outcome', async () => {
   await webhook(desk.admin, `${receiver.url}/held`, { audience: { ownerId: 'killed' } });
+  let killing: Promise<void> | undefined;
   let killed = false;
   onHeld = async () => {
-    if (killed) return;
+    if (killing) return;
+    killing = system.worker.kill();
+    await killing;
     killed = true;
-    await system.worker.kill();
   };
   await issueFor('killed');
   await eventually('the worker is dead', () => killed && receiver.at('/held').length === 1);
