@@ -3,14 +3,10 @@ import { Transform, Type } from 'class-transformer';
 import { IsIn, IsInt, IsObject, Max, Min, ValidateBy, ValidateNested } from 'class-validator';
 import { EVENT_CATALOG, isEventType, type EventType } from '../events/catalog.js';
 import { KEY_STATES, VERDICT_CODES, type KeyStateName, type VerdictCode } from '../words.js';
-import { IsInstant, LIMITS, Line, Lines, Optional } from './fields.js';
+import { IsInstant, LIMITS, Line, Lines, oneOf, Optional } from './fields.js';
 import { KeyView } from './key-views.dto.js';
 import { PageQuery } from './page.dto.js';
 
-const oneOf = (values: readonly string[]) => ({
-  message: 'is none of the values that are possible here',
-  context: { fix: `one of ${values.join(', ')}` },
-});
 const wholeRevision = { message: 'is no revision', context: { fix: 'a whole number, 0 or more' } };
 
 /** A place in the log, in decimal. */

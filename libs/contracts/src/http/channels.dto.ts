@@ -10,16 +10,11 @@ import {
   type ChannelType,
   type NotificationKind,
 } from '../words.js';
-import { both, check, IsDuration, LIMITS, Line, Lines, Optional, OptionalOrNull } from './fields.js';
+import { both, check, IsDuration, LIMITS, Line, Lines, oneOf, Optional, OptionalOrNull } from './fields.js';
 
 const VIA = ['webhook', 'pickup'] as const;
 const JWK_MEMBERS = 12;
 const JWK_LENGTH = 512;
-
-const oneOf = (values: readonly string[]) => ({
-  message: 'is none of the values that are possible here',
-  context: { fix: `one of ${values.join(', ')}` },
-});
 
 const AUDIENCE_SCHEMA = {
   oneOf: [

@@ -30,6 +30,12 @@ export const Optional = (): PropertyDecorator => ValidateIf((_object, value) => 
 export const OptionalOrNull = (): PropertyDecorator =>
   ValidateIf((_object, value) => value !== undefined && value !== null);
 
+/** What an enumeration check of class-validator says: that the value is none of these, and which there are. */
+export const oneOf = (values: readonly string[]) => ({
+  message: 'is none of the values that are possible here',
+  context: { fix: `one of ${values.join(', ')}` },
+});
+
 /** What a check means as JSON Schema, for the OpenAPI document. */
 export type SchemaFacet = Readonly<Record<string, unknown>>;
 

@@ -12,6 +12,7 @@ import {
   LIMITS,
   Line,
   Lines,
+  oneOf,
   Optional,
   OptionalOrNull,
   Paragraph,
@@ -19,10 +20,6 @@ import {
 import { RotationInput } from './keyspaces.dto.js';
 import { PageQuery } from './page.dto.js';
 
-const oneOf = (values: readonly string[]) => ({
-  message: 'is none of the values that are possible here',
-  context: { fix: `one of ${values.join(', ')}` },
-});
 const graceLength = {
   message: 'is not a number of seconds',
   context: { fix: 'a whole number of seconds, 0 or more, e.g. 86400' },

@@ -2,16 +2,11 @@ import { ApiProperty } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsArray, IsBoolean, IsIn, IsObject, ValidateNested } from 'class-validator';
 import { KEY_KINDS, type KeyKind } from '../words.js';
-import { IsDuration, IsRule, LIMITS, Line, Lines, Optional, OptionalOrNull } from './fields.js';
+import { IsDuration, IsRule, LIMITS, Line, Lines, oneOf, Optional, OptionalOrNull } from './fields.js';
 
 const SECOND_ROTATION = ['end-oldest', 'refuse'] as const;
 const ROTATION_MODES = ['announce', 'automatic'] as const;
 const UNUSED_ACTIONS = ['announce', 'suspend'] as const;
-
-const oneOf = (values: readonly string[]) => ({
-  message: 'is none of the values that are possible here',
-  context: { fix: `one of ${values.join(', ')}` },
-});
 
 /** Replaces a key's secret every so often. */
 export class RotationInput {

@@ -17,14 +17,9 @@ import {
   type LeakStateName,
   type ScannerFormat,
 } from '../words.js';
-import { IsSha256, LIMITS, Line, Optional, Paragraph } from './fields.js';
+import { IsSha256, LIMITS, Line, oneOf, Optional, Paragraph } from './fields.js';
 import { OwnerInput } from './keys.dto.js';
 import { PageQuery } from './page.dto.js';
-
-const oneOf = (values: readonly string[]) => ({
-  message: 'is none of the values that are possible here',
-  context: { fix: `one of ${values.join(', ')}` },
-});
 
 const PLACE = 2048;
 const TOKEN = 4096;

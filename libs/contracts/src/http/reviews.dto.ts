@@ -10,13 +10,8 @@ import {
   type KeyStateName,
   type OwnerType,
 } from '../words.js';
-import { IsInstant, LIMITS, Line, Lines, Optional, Paragraph } from './fields.js';
+import { IsInstant, LIMITS, Line, Lines, oneOf, Optional, Paragraph } from './fields.js';
 import { PageQuery } from './page.dto.js';
-
-const oneOf = (values: readonly string[]) => ({
-  message: 'is none of the values that are possible here',
-  context: { fix: `one of ${values.join(', ')}` },
-});
 
 export const REVIEW_STATUSES = ['preparing', 'open', 'closed'] as const;
 export type ReviewStatus = (typeof REVIEW_STATUSES)[number];
