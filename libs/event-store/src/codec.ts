@@ -48,7 +48,7 @@ export function encode(events: readonly NewEvent[]): EventData[] {
 }
 
 /** What a read gives about one place in the log: an event, or a link to one. */
-type Resolved = Pick<ResolvedEvent, 'event' | 'link' | 'commitPosition'> | RawResolved;
+export type Resolved = Pick<ResolvedEvent, 'event' | 'link' | 'commitPosition'> | RawResolved;
 
 /** What a reader makes of one place in the log; `undefined`: nothing of ours stands there. */
 export type Decoder<T> = (resolved: Resolved) => T | undefined;

@@ -4,10 +4,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { decode, decodeStored, encode, positionOf, type Decoder, type NewEvent, type StoredEvent } from './codec.js';
 import { Connection } from './connection.js';
 import { CorruptEvent, EventStoreUnavailable, RevisionConflict } from './errors.js';
+import type { EventBatch, SubscribeOptions } from './feed.js';
 import { readLog } from './log-reading.js';
 import type { ReadDirection } from './read-wire.js';
 import { readStored, type ReadStoredOptions } from './stored-reading.js';
-import { subscribe, type EventBatch, type SubscribeOptions } from './subscription.js';
+import { subscribe } from './subscription.js';
+import { Tail } from './tail.js';
 import { NoTurn, Turns } from './turns.js';
 
 export interface EventStoreOptions {
@@ -62,12 +64,14 @@ export class EventStore {
   private readonly connection: Connection;
   private readonly turns = new Turns(APPENDS_AT_ONCE, APPENDS_WAITING);
   private readonly closing = new AbortController();
+  private readonly tail: Tail;
 
   /** Connects on first use. @throws RangeError for a URL that cannot be read; no error ever shows its password */
   constructor({ url, timeoutMs = DEFAULT_TIMEOUT_MS }: EventStoreOptions) {
     this.url = url;
     this.timeoutMs = timeoutMs;
     this.connection = new Connection(url, timeoutMs);
+    this.tail = new Tail(() => new Connection(url, timeoutMs));
   }
 
   /**
@@ -123,7 +127,7 @@ export class EventStore {
 
   /**
    * Every event of the streams with the given name prefixes, in log order, from behind `after` on and for ever: it
-   * resubscribes by itself. It ends when `signal` aborts or the loop over it is left.
+   * resubscribes by itself. Those who have caught up share one subscription on the wire. It ends when `signal` aborts or the loop over it is left.
    * @throws CorruptEvent once everything before that event was given
    */
   subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
@@ -220,11 +224,8 @@ export class EventStore {
 
   private follow<T>(options: SubscribeOptions, decoder: Decoder<T>): AsyncIterable<EventBatch<T>> {
     const signal = AbortSignal.any([options.signal, this.closing.signal]);
-    // A connection of its own: calls that fail on one connection take everything else on it with them.
-    return {
-      [Symbol.asyncIterator]: () =>
-        subscribe(new Connection(this.url, this.timeoutMs), { ...options, signal }, decoder),
-    };
+    const ways = { tail: this.tail, open: () => new Connection(this.url, this.timeoutMs) };
+    return { [Symbol.asyncIterator]: () => subscribe(ways, { ...options, signal }, decoder) };
   }
 
   private async read(start: (client: KurrentDBClient) => AsyncIterable<ResolvedEvent>): Promise<ResolvedEvent[]> {

@@ -7,7 +7,7 @@
  */
 export * from './errors.js';
 export { EventStore, type EventStoreOptions, type ReadAllOptions, type ReadStreamOptions } from './event-store.js';
-export { type EventBatch, type SubscribeOptions } from './subscription.js';
+export { type EventBatch, type SubscribeOptions } from './feed.js';
 export { type NewEvent, type StoredEvent } from './codec.js';
 export { type ReadStoredOptions } from './stored-reading.js';
 export { Decisions, type Loaded, type Outcome } from './decisions.js';

@@ -1,7 +1,7 @@
 import { decodeStored, type StoredEvent } from './codec.js';
 import type { Connection } from './connection.js';
 import { EventStoreUnavailable } from './errors.js';
-import { subscribe, type SubscribeOptions } from './subscription.js';
+import { feed, type SubscribeOptions } from './feed.js';
 
 export interface ReadStoredOptions extends Pick<SubscribeOptions, 'after' | 'streamPrefixes' | 'maxBatch'> {
   signal?: AbortSignal;
@@ -22,7 +22,7 @@ export async function* readStored(
   const givingUp = new AbortController();
   let failures = 0;
   let failure: Error | undefined;
-  const batches = subscribe(
+  const batches = feed(
     connection,
     {
       ...options,
