@@ -1,5 +1,6 @@
 import type { RecordedEvent } from '@keyledger/contracts';
 import type { KurrentDBClient, ResolvedEvent } from '@kurrent/kurrentdb-client';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { decode, decodeStored, encode, positionOf, type Decoder, type NewEvent, type StoredEvent } from './codec.js';
 import { Connection } from './connection.js';
@@ -71,6 +72,8 @@ export class EventStore {
     this.url = url;
     this.timeoutMs = timeoutMs;
     this.connection = new Connection(url, timeoutMs);
+    // As many appends may pause at once as may wait.
+    setMaxListeners(APPENDS_WAITING + APPENDS_AT_ONCE, this.closing.signal);
     this.tail = new Tail(() => new Connection(url, timeoutMs));
   }
 
