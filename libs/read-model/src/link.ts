@@ -40,8 +40,22 @@ export interface KeyCommand {
   args?: readonly (string | number)[];
 }
 
-/** What goes over the wire as one command: one or many of the same kind, by their indexes in the batch. */
-type Joint = number[];
+/** What goes over the wire as one command: one or many of the same kind. */
+interface Joint {
+  /** The name of a command and its arguments. */
+  wire: (string | number | Buffer)[];
+  /** Places in the batch of the commands that went into it. */
+  places: number[];
+  script?: Script;
+  /** Whether there is a reply for each of them in its reply. */
+  many: boolean;
+}
+
+/** Commands that are ready to be sent. */
+export interface Packed {
+  count: number;
+  nodes: readonly (readonly Joint[])[];
+}
 
 const KEYS_PER_COMMAND = 64;
 const COMMANDS_PER_PIPELINE = 1000;
@@ -116,29 +130,41 @@ export class RedisLink {
    * Cluster one pipeline goes to each node, and no command crosses slots.
    * @throws ReadModelUnavailable if any failed; others may have been done.
    */
-  async batch(commands: readonly KeyCommand[]): Promise<unknown[]> {
-    const replies = new Array<unknown>(commands.length);
-    await Promise.all([...this.byNode(commands)].map((joints) => this.runAll(commands, joints, replies)));
+  batch(commands: readonly KeyCommand[]): Promise<unknown[]> {
+    return this.send(this.pack(commands));
+  }
+
+  /**
+   * The first half of `batch`: commands as they will travel. What they were made of can be let go: objects by the
+   * thousand that live on until Redis has answered are what keeps the garbage collector busy, bytes are not.
+   */
+  pack(commands: readonly KeyCommand[]): Packed {
+    const nodes = [...this.byNode(commands)].map((groups) => groups.map((places) => jointOf(commands, places)));
+    return { count: commands.length, nodes };
+  }
+
+  /** The second half. @throws ReadModelUnavailable as `batch` does. */
+  async send({ count, nodes }: Packed): Promise<unknown[]> {
+    const replies = new Array<unknown>(count);
+    await Promise.all(nodes.map((joints) => this.runAll(joints, replies)));
     return replies;
   }
 
-  private async runAll(commands: readonly KeyCommand[], joints: Joint[], replies: unknown[]): Promise<void> {
+  private async runAll(joints: readonly Joint[], replies: unknown[]): Promise<void> {
     for (let from = 0; from < joints.length; from += COMMANDS_PER_PIPELINE) {
       const part = joints.slice(from, from + COMMANDS_PER_PIPELINE);
-      const unknown = await this.runPipeline(commands, part, replies, false);
-      if (unknown.length > 0) await this.runPipeline(commands, unknown, replies, true);
+      const unknown = await this.runPipeline(part, replies, false);
+      if (unknown.length > 0) await this.runPipeline(unknown, replies, true);
     }
   }
 
   /** Fills in the replies; gives the commands whose script the server does not know (any more). */
-  private async runPipeline(
-    commands: readonly KeyCommand[],
-    joints: Joint[],
-    replies: unknown[],
-    withText: boolean,
-  ): Promise<Joint[]> {
+  private async runPipeline(joints: readonly Joint[], replies: unknown[], withText: boolean): Promise<Joint[]> {
     const pipeline = this.client.pipeline();
-    for (const joint of joints) pipeline.call(...(wireForm(commands, joint, withText) as [string, ...string[]]));
+    for (const { wire, script } of joints) {
+      const parts = withText && script ? ['eval', script.lua, ...wire.slice(2)] : wire;
+      pipeline.call(...(parts as [string, ...string[]]));
+    }
     const results = await pipeline.exec().catch((error: unknown) => {
       throw new ReadModelUnavailable('unreachable', error);
     });
@@ -148,24 +174,23 @@ export class RedisLink {
       if (error) {
         if (withText || !error.message.startsWith('NOSCRIPT')) throw new ReadModelUnavailable('unreachable', error);
         unknown.push(joint);
-      } else if (canJoin((commands[joint[0] as number] as KeyCommand).call))
-        joint.forEach((index, nth) => (replies[index] = (reply as unknown[])[nth]));
-      else replies[joint[0] as number] = reply;
+      } else if (joint.many) joint.places.forEach((place, nth) => (replies[place] = (reply as unknown[])[nth]));
+      else replies[joint.places[0] as number] = reply;
     }
     return unknown;
   }
 
-  /** The commands as they travel, grouped as a Cluster accepts them in one pipeline: by the nodes that hold their slots. */
-  private byNode(commands: readonly KeyCommand[]): Iterable<Joint[]> {
+  /** Which commands travel as one, grouped as a Cluster accepts them in one pipeline: by the nodes that hold their slots. */
+  private byNode(commands: readonly KeyCommand[]): Iterable<number[][]> {
     const { client } = this;
-    const groups = new Map<string, Joint[]>();
-    const open = new Map<KeyCommand['call'], Map<string, Joint>>();
+    const groups = new Map<string, number[][]>();
+    const open = new Map<KeyCommand['call'], Map<string, number[]>>();
     for (const [index, { call, key }] of commands.entries()) {
       const tag = client instanceof Cluster ? tagIn(key) : '';
-      const mates = canJoin(call) ? (open.get(call) ?? new Map<string, Joint>()) : undefined;
-      const joint = mates?.get(tag);
-      if (joint && joint.length < KEYS_PER_COMMAND) {
-        joint.push(index);
+      const mates = canJoin(call) ? (open.get(call) ?? new Map<string, number[]>()) : undefined;
+      const places = mates?.get(tag);
+      if (places && places.length < KEYS_PER_COMMAND) {
+        places.push(index);
         continue;
       }
       const fresh = [index];
@@ -212,19 +237,23 @@ function canJoin(call: KeyCommand['call']): boolean {
   return call === 'get' || typeof call !== 'string';
 }
 
-function wireForm(commands: readonly KeyCommand[], joint: Joint, withText: boolean): (string | number)[] {
-  const { call, key, args = [] } = commands[joint[0] as number] as KeyCommand;
-  if (!canJoin(call)) return [call as string, key, ...args];
+function jointOf(commands: readonly KeyCommand[], places: number[]): Joint {
+  const { call, key, args = [] } = commands[places[0] as number] as KeyCommand;
+  if (typeof call === 'string' && !canJoin(call)) return { wire: [call, key, ...args], places, many: false };
   const keys: string[] = [];
   let values = '';
-  for (const index of joint) {
-    const command = commands[index] as KeyCommand;
+  for (const place of places) {
+    const command = commands[place] as KeyCommand;
     keys.push(command.key);
     for (const arg of command.args ?? []) values += arg + END_OF_ARGUMENT;
   }
-  if (typeof call === 'string') return ['mget', ...keys];
-  const start = withText ? ['eval', call.lua] : ['evalsha', call.sha];
-  return [...start, keys.length, ...keys, values];
+  if (typeof call === 'string') return { wire: ['mget', ...keys], places, many: true };
+  return { wire: ['evalsha', call.sha, keys.length, ...keys, bytesOf(values)], places, script: call, many: true };
+}
+
+/** As bytes a text costs its socket nothing more; most of ours are ASCII, whose bytes are a copy. */
+function bytesOf(text: string): Buffer {
+  return Buffer.from(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8');
 }
 
 function tagIn(key: string): string {

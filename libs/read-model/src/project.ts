@@ -12,10 +12,11 @@ import {
   type Projected,
   type SecretRef,
 } from './records.js';
-import { writeKeys, writeKeyspaces, type KeyChange } from './writes.js';
+import { planKeys, writeKeys, writeKeyspaces, writePlanned, type KeyChange, type PlannedKeys } from './writes.js';
 
 /** Batches at work at a time: enough for Redis and this process to be busy at once, more only takes memory. */
-export const BATCHES_AT_ONCE = 2;
+export const BATCHES_AT_ONCE = Number(process.env['BW'] ?? 4);
+export const BATCH_SIZE = Number(process.env['BS'] ?? 128);
 /** Streams that are read whole at the same time. */
 const STREAMS_AT_ONCE = 16;
 
@@ -23,21 +24,23 @@ const STREAMS_AT_ONCE = 16;
 export type LedgerSource = Pick<EventStore, 'load' | 'subscribe' | 'head'>;
 
 /**
- * Brings the events of a batch into a generation, each stream's in its order: records that have them already stay,
+ * Brings the events of a batch into generations, each stream's in its order: records that have them already stay,
  * others are folded on, and where the record lacks events before these the whole stream is read. Doing it again changes
- * nothing.
+ * nothing. The keys of `groups` are taken out once they are folded: nothing keeps their events while Redis writes.
  * @param force believe no record: read every stream of the batch whole and write all that it gives.
  */
 export async function projectInto(
   link: RedisLink,
   store: LedgerSource,
-  generation: string,
+  generations: readonly string[],
   groups: GroupedEvents,
   force = false,
 ): Promise<void> {
+  const { keys, keyspaces } = groups;
   await Promise.all([
-    force ? rewriteKeys(link, store, generation, groups.keys) : projectKeys(link, store, generation, groups.keys),
-    projectKeyspaces(link, store, generation, groups.keyspaces),
+    ...generations.map((one) => projectKeyspaces(link, store, one, keyspaces)),
+    ...(force ? generations.map((one) => rewriteKeys(link, store, one, keys)) : []),
+    ...(force ? [] : [projectKeys(link, store, generations, keys)]),
   ]);
 }
 
@@ -69,10 +72,21 @@ export async function rewriteKeys(
 async function projectKeys(
   link: RedisLink,
   store: LedgerSource,
-  generation: string,
-  groups: readonly StreamEvents<KeyEvent>[],
+  generations: readonly string[],
+  groups: StreamEvents<KeyEvent>[],
 ): Promise<void> {
   if (groups.length === 0) return;
+  const planned = await Promise.all(generations.map((one) => foldKeys(link, store, one, groups)));
+  groups.length = 0;
+  await Promise.all(planned.map((one) => writePlanned(link, one)));
+}
+
+async function foldKeys(
+  link: RedisLink,
+  store: LedgerSource,
+  generation: string,
+  groups: readonly StreamEvents<KeyEvent>[],
+): Promise<PlannedKeys> {
   const readAt = performance.now();
   const texts = (await link.batch(
     groups.map(({ id }) => ({ call: 'get', key: redisNames.pointer(generation, id) })),
@@ -90,7 +104,7 @@ async function projectKeys(
     const { state, revision } = folded[index] as Projected<KeyState>;
     return { state, revision, introduced, pointer };
   });
-  await writeKeys(link, generation, changes, readAt);
+  return planKeys(link, generation, changes, readAt);
 }
 
 interface OpenKey {

@@ -7,7 +7,7 @@ import { RedisLink } from './link.js';
 import { SILENT, type Log } from './log.js';
 import { positionFrom, positionText, readMeta, writableGenerations } from './meta.js';
 import { Overlap } from './overlap.js';
-import { announceImported, BATCHES_AT_ONCE, projectInto, type LedgerSource } from './project.js';
+import { announceImported, BATCH_SIZE, BATCHES_AT_ONCE, projectInto, type LedgerSource } from './project.js';
 import { groupByStream, PROJECTION_VERSION, streamsOf } from './projection.js';
 import { Rebuilder } from './rebuild.js';
 import { advance, noteProgress, setWhileLive } from './scripts.js';
@@ -57,6 +57,14 @@ interface Session {
   end: AbortController;
 }
 
+/** How far a batch brings the projection; the events themselves are let go as soon as they are folded. */
+interface Step {
+  position: bigint;
+  live: boolean;
+  /** How many. */
+  events: number;
+}
+
 const BEAT_MS = 1000;
 const ATTEND_MS = 500;
 const WAIT_MS = 100;
@@ -96,7 +104,14 @@ export class Projector {
   };
 
   constructor(options: ProjectorOptions) {
-    const { redis, store, log = SILENT, maxStalenessSeconds = 300, retireAfterMs = 10_000, batchSize = 500 } = options;
+    const {
+      redis,
+      store,
+      log = SILENT,
+      maxStalenessSeconds = 300,
+      retireAfterMs = 10_000,
+      batchSize = BATCH_SIZE,
+    } = options;
     this.link = RedisLink.of(redis);
     this.store = store;
     this.log = log;
@@ -232,9 +247,10 @@ export class Projector {
     return { runs, position, proveUntil, force, end: new AbortController() };
   }
 
-  private async apply(session: Session, overlap: Overlap, batch: EventBatch): Promise<void> {
+  private async apply(session: Session, overlap: Overlap, { events, position, live }: EventBatch): Promise<void> {
     const { link, store } = this;
-    const groups = groupByStream(batch.events);
+    const groups = groupByStream(events);
+    const step: Step = { position, live, events: events.length };
     let into: string | undefined;
     await overlap.begin(
       streamsOf(groups),
@@ -243,28 +259,28 @@ export class Projector {
         const meta = await readMeta(link);
         const generations = writableGenerations(meta, PROJECTION_VERSION);
         into = generations.length > 0 ? meta.live?.generation : undefined;
-        if (into === undefined || batch.events.length === 0) return;
+        if (into === undefined || step.events === 0) return;
         if (!meta.holdsImported) await announceImported(link, groups);
-        await Promise.all(generations.map((one) => projectInto(link, store, one, groups, session.force)));
+        await projectInto(link, store, generations, groups, session.force);
       },
-      () => this.settle(session, into, batch),
+      () => this.settle(session, into, step),
     );
   }
 
   /** After all that a batch brought, and everything before it, is written: moves on. */
-  private async settle(session: Session, generation: string | undefined, batch: EventBatch): Promise<void> {
+  private async settle(session: Session, generation: string | undefined, step: Step): Promise<void> {
     if (session.end.signal.aborted || generation === undefined || !this.isOn(session)) return session.end.abort();
-    session.position = batch.position;
-    this.told.eventsApplied += batch.events.length;
-    this.onEvents(batch.events.length);
-    this.told.position = batch.position;
-    this.told.live = batch.live;
+    session.position = step.position;
+    this.told.eventsApplied += step.events;
+    this.onEvents(step.events);
+    this.told.position = step.position;
+    this.told.live = step.live;
     this.told.lastError = undefined;
-    if (batch.position > this.told.head) this.told.head = batch.position;
-    this.behindSince = batch.live ? undefined : (this.behindSince ?? performance.now());
+    if (step.position > this.told.head) this.told.head = step.position;
+    this.behindSince = step.live ? undefined : (this.behindSince ?? performance.now());
     const { proveUntil } = session;
-    if (proveUntil !== undefined && (batch.live || batch.position >= proveUntil)) await this.prove(session);
-    this.note(generation, batch.position);
+    if (proveUntil !== undefined && (step.live || step.position >= proveUntil)) await this.prove(session);
+    this.note(generation, step.position);
   }
 
   /** Everything that may have been lost is written again: from here on these runs of Redis count. */

@@ -7,14 +7,20 @@ import type { RedisLink } from './link.js';
 import type { Log } from './log.js';
 import { positionText, readMeta, type Building, type Meta, type RebuildReport } from './meta.js';
 import { Overlap } from './overlap.js';
-import { announceImported, BATCHES_AT_ONCE, projectInto, rewriteKeys, type LedgerSource } from './project.js';
+import {
+  announceImported,
+  BATCH_SIZE,
+  BATCHES_AT_ONCE,
+  projectInto,
+  rewriteKeys,
+  type LedgerSource,
+} from './project.js';
 import { groupByStream, PROJECTION_VERSION, streamsOf } from './projection.js';
 import { abandonBuild, clearField, extend, goLive } from './scripts.js';
 import { deleteGeneration, sweepGenerations } from './sweep.js';
 
 const LEASE_MS = 15_000;
 const RENEW_MS = 5_000;
-const BATCH = 500;
 const SHOWN_DIFFERENCES = 20;
 /** Keys that are written anew from their streams when a comparison found them different. */
 const REPAIRED = 1000;
@@ -151,7 +157,7 @@ export class Rebuilder {
     const subscription = store.subscribe({
       after: 'start',
       streamPrefixes: READ_MODEL_STREAM_PREFIXES,
-      maxBatch: BATCH,
+      maxBatch: BATCH_SIZE,
       signal: AbortSignal.any([signal, enough.signal]),
     });
     const overlap = new Overlap(BATCHES_AT_ONCE, () => enough.abort());
@@ -160,18 +166,17 @@ export class Rebuilder {
       for await (const batch of subscription) {
         const groups = groupByStream(batch.events);
         const count = batch.events.length;
+        const reached = positionText(batch.position);
         await overlap.begin(
           streamsOf(groups),
           async () => {
             await announceImported(link, groups);
-            await projectInto(link, store, generation, groups);
+            await projectInto(link, store, [generation], groups);
           },
           async () => {
             check();
             if (this.current) this.current.eventsApplied += count;
-            await link.batch([
-              { call: 'hset', key: redisNames.meta, args: ['buildPosition', positionText(batch.position)] },
-            ]);
+            await link.batch([{ call: 'hset', key: redisNames.meta, args: ['buildPosition', reached] }]);
           },
         );
         if (batch.live || batch.position >= head) {

@@ -34,9 +34,16 @@ const BEYOND_ASCII = /[^\0-\x7f]/g;
 
 function asciiJson(json: string): string {
   if (Buffer.byteLength(json) === json.length) return json;
-  const ascii = json.replace(BEYOND_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  // What `replace` makes of a text with wide letters stays wide in memory, though none of them is left in it.
-  return Buffer.from(ascii, 'latin1').toString('latin1');
+  const bytes = Buffer.from(json, 'latin1');
+  let ascii = '';
+  let from = 0;
+  // Pieces of the text itself would stay wide in memory, though no wide letter is left in them.
+  for (const { 0: letter, index } of json.matchAll(BEYOND_ASCII)) {
+    const escaped = letter.charCodeAt(0).toString(16).padStart(4, '0');
+    ascii += `${bytes.toString('latin1', from, index)}\\u${escaped}`;
+    from = index + 1;
+  }
+  return ascii + bytes.toString('latin1', from);
 }
 
 /** Stands where the record of a secret was that is over: whoever presents it is judged by the key as it is now. */

@@ -1,8 +1,9 @@
 import { redisNames } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
-import type { KeyCommand, RedisLink } from './link.js';
+import type { KeyCommand, Packed, RedisLink } from './link.js';
 import {
   decodePointer,
+  decodeState,
   encodePointer,
   encodeRecord,
   encodeRetired,
@@ -44,30 +45,84 @@ const MEMBERS_PER_COMMAND = 256;
  * everything of n is written, and nobody replaces a pointer without having dealt with the secrets that it named: each
  * of them is either still named or marked as over. That is what keeps a secret's old record from outliving it when a
  * writer jumps over several rotations.
- * @param readAt when the pointers that come with the changes were read, by `performance.now()`.
  * @throws ReadModelUnavailable if it cannot be said that all is written. Doing it again is always right.
  */
-export async function writeKeys(
+export async function writeKeys(link: RedisLink, generation: string, changes: readonly KeyChange[]): Promise<void> {
+  await writePlanned(link, await planKeys(link, generation, changes, performance.now()));
+}
+
+/** What `writeKeys` is going to write: bytes, and of each key what it takes to begin again. */
+export interface PlannedKeys {
+  generation: string;
+  readAt: number;
+  records: Packed;
+  /** The pointers, in the order of `keys` those that move. */
+  pointers: Packed;
+  keys: PlannedKey[];
+}
+
+interface PlannedKey {
+  /** The state as text: one object that waits for Redis in place of a hundred. */
+  record: string;
+  introduced: readonly SecretRef[];
+  force: boolean;
+  moves: boolean;
+}
+
+/**
+ * The first half of `writeKeys`, after which the changes are needed no more.
+ * @param readAt when the pointers that come with the changes were read, by `performance.now()`.
+ */
+export async function planKeys(
   link: RedisLink,
   generation: string,
   changes: readonly KeyChange[],
-  readAt = performance.now(),
-): Promise<void> {
-  let open: readonly KeyChange[] = changes;
-  for (let round = 0; open.length > 0; round++) {
+  readAt: number,
+): Promise<PlannedKeys> {
+  const pointers = await pointersOf(link, generation, changes);
+  const plans = changes.map((change, index) => planOf(generation, change, pointers[index] as string));
+  const hints = additions(plans.flatMap((plan) => plan.hints));
+  return {
+    generation,
+    readAt,
+    records: link.pack([...plans.flatMap(({ commands }) => commands), ...hints]),
+    pointers: link.pack(plans.flatMap(({ move }) => move ?? [])),
+    keys: plans.map(({ change: { introduced = [], force = false }, record, move }) => {
+      return { record, introduced, force, moves: move !== undefined };
+    }),
+  };
+}
+
+/** The second half of `writeKeys`. */
+export async function writePlanned(link: RedisLink, planned: PlannedKeys): Promise<void> {
+  for (let round = 0; planned.keys.length > 0; round++) {
     if (round === MAX_ROUNDS) throw new ReadModelUnavailable('unreachable', new Error('other writers came first'));
-    const pointers = await pointersOf(link, generation, open);
-    const plans = open.map((change, index) => planOf(generation, change, pointers[index] as string));
-    const inTime = (): boolean => performance.now() - readAt <= WRITE_WITHIN_MS;
-    if (inTime()) {
-      const hints = additions(plans.flatMap((plan) => plan.hints));
-      await link.batch([...plans.flatMap(({ commands }) => commands), ...hints]);
-      open = inTime() ? await movePointers(link, generation, plans) : forgetPointers(open);
-    } else {
-      open = forgetPointers(open);
-    }
-    readAt = performance.now();
+    const again = await writeOnce(link, planned);
+    if (again.length === 0) return;
+    planned = await planKeys(link, planned.generation, again, performance.now());
   }
+}
+
+/** Gives the changes that must be looked at again: because it took too long, or because another writer came first. */
+async function writeOnce(link: RedisLink, { readAt, records, pointers, keys }: PlannedKeys): Promise<KeyChange[]> {
+  const inTime = (): boolean => performance.now() - readAt <= WRITE_WITHIN_MS;
+  if (!inTime()) return keys.map(changeOf);
+  await link.send(records);
+  if (!inTime()) return keys.map(changeOf);
+  const replies = await link.send(pointers);
+  return keys
+    .filter(({ moves }) => moves)
+    .flatMap((key, index) => {
+      const reply = replies[index];
+      if (reply === 1) return [];
+      const change = changeOf(key);
+      const introduced = [...key.introduced, ...secretsOf(change.state)];
+      return [{ ...change, introduced, pointer: String(reply) }];
+    });
+}
+
+function changeOf({ record, introduced, force }: PlannedKey): KeyChange {
+  return { ...decodeState<KeyState>(record), introduced, force };
 }
 
 /** Writes keyspaces under the same terms. Their record is one key, written after its hint. */
@@ -88,11 +143,11 @@ export async function writeKeyspaces(
 
 interface Plan {
   change: KeyChange;
-  pointer: string;
-  /** Absent where the same or a newer revision is written already. */
-  next?: string;
+  record: string;
   commands: KeyCommand[];
   hints: IndexEntry[];
+  /** Absent where the same or a newer revision is written already. */
+  move?: KeyCommand;
 }
 
 async function pointersOf(link: RedisLink, generation: string, changes: readonly KeyChange[]): Promise<string[]> {
@@ -110,12 +165,14 @@ function planOf(generation: string, change: KeyChange, pointer: string): Plan {
   const held = decodePointer(pointer);
   const nameOf = ({ namespace, hash }: SecretRef): string => redisNames.record(generation, namespace, hash);
 
+  const record = encodeRecord({ state, revision });
+
   if (held.revision >= revision && !force) {
     // Complete already. A writer that died half-way may have left the record of a secret that has ended since.
     const ended = introduced.filter((secret) => !held.secrets.some((one) => sameSecret(one, secret)));
     const text = encodeRetired(held.revision, keyId);
     const commands = ended.map((secret) => ({ call: replaceIfOlder, key: nameOf(secret), args: [text] }));
-    return { change, pointer, commands, hints: [] };
+    return { change, record, commands, hints: [] };
   }
   const usable = secretsOf(state);
   const remembered = state.retired.map(refOf);
@@ -124,41 +181,21 @@ function planOf(generation: string, change: KeyChange, pointer: string): Plan {
   const put = (secret: SecretRef, text: string, ttlSeconds: number | '' = ''): KeyCommand => {
     return { call: putIfNewer, key: nameOf(secret), args: [text, ttlSeconds] };
   };
-  const record = encodeRecord({ state, revision });
   const over = encodeRetired(revision, keyId);
+  const move = (): KeyCommand => {
+    return { call: swap, key: redisNames.pointer(generation, keyId), args: [pointer, encodePointer(state, revision)] };
+  };
   return {
     change,
-    pointer,
-    ...(held.revision < revision && { next: encodePointer(state, revision) }),
+    record,
     commands: [
       ...usable.map((secret) => put(secret, record)),
       ...remembered.map((secret) => put(secret, over)),
       ...forgotten.map((secret) => put(secret, over, FORGOTTEN_TTL_SECONDS)),
     ],
     hints: keyIndexEntries(generation, state),
+    ...(held.revision < revision && { move: move() }),
   };
-}
-
-/** Gives the changes that must be looked at again, because another writer moved their pointer meanwhile. */
-async function movePointers(link: RedisLink, generation: string, plans: readonly Plan[]): Promise<KeyChange[]> {
-  const moving = plans.filter(({ next }) => next !== undefined);
-  const replies = await link.batch(
-    moving.map(({ change, pointer, next }) => ({
-      call: swap,
-      key: redisNames.pointer(generation, change.state.keyId),
-      args: [pointer, next as string],
-    })),
-  );
-  return moving.flatMap(({ change }, index) => {
-    const reply = replies[index];
-    if (reply === 1) return [];
-    const introduced = [...(change.introduced ?? []), ...secretsOf(change.state)];
-    return [{ ...change, introduced, pointer: String(reply) }];
-  });
-}
-
-function forgetPointers(changes: readonly KeyChange[]): KeyChange[] {
-  return changes.map(({ pointer: _, ...change }) => change);
 }
 
 /** What goes into one index goes in one command. All scores are 0: the order is that of the members. */
