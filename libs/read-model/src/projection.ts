@@ -59,10 +59,12 @@ export function nextStep<E>(
   recordRevision: number,
   events: readonly RecordedEvent<E & (KeyEvent | KeyspaceEvent)>[],
 ): 'skip' | 'fold' | 'reload' {
-  const newer = events.filter(({ revision }) => revision > recordRevision);
-  if (newer.length === 0) return 'skip';
-  const gapless = newer.every(({ revision }, index) => revision === recordRevision + 1 + index);
-  return gapless ? 'fold' : 'reload';
+  let next = recordRevision + 1;
+  for (const { revision } of events) {
+    if (revision <= recordRevision) continue;
+    if (revision !== next++) return 'reload';
+  }
+  return next > recordRevision + 1 ? 'fold' : 'skip';
 }
 
 /**

@@ -1,4 +1,4 @@
-import { redisNames, type Instant, type SecretNamespace } from '@keyledger/contracts';
+import type { Instant, RedisIndex, SecretNamespace } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
 import { hash } from 'node:crypto';
 import { ReadModelUnavailable } from './unavailable.js';
@@ -19,7 +19,7 @@ export interface SecretRef {
 export interface Pointer {
   revision: number;
   /** Newest first; each holds the whole record. */
-  secrets: SecretRef[];
+  secrets: readonly SecretRef[];
 }
 
 /**
@@ -33,16 +33,17 @@ export function encodeRecord<S>({ state, revision }: Projected<S>): string {
 const BEYOND_ASCII = /[^\0-\x7f]/g;
 
 function asciiJson(json: string): string {
-  if (Buffer.byteLength(json) === json.length) return json;
+  BEYOND_ASCII.lastIndex = 0;
+  if (!BEYOND_ASCII.test(json)) return json;
+  // Pieces of the text itself would stay wide in memory, though no wide letter is left in them.
   const bytes = Buffer.from(json, 'latin1');
   let ascii = '';
   let from = 0;
-  // Pieces of the text itself would stay wide in memory, though no wide letter is left in them.
-  for (const { 0: letter, index } of json.matchAll(BEYOND_ASCII)) {
-    const escaped = letter.charCodeAt(0).toString(16).padStart(4, '0');
-    ascii += `${bytes.toString('latin1', from, index)}\\u${escaped}`;
-    from = index + 1;
-  }
+  do {
+    const at = BEYOND_ASCII.lastIndex - 1;
+    ascii += `${bytes.toString('latin1', from, at)}\\u${json.charCodeAt(at).toString(16).padStart(4, '0')}`;
+    from = at + 1;
+  } while (BEYOND_ASCII.test(json));
   return ascii + bytes.toString('latin1', from);
 }
 
@@ -84,12 +85,15 @@ export function encodePointer(state: KeyState, revision: number): string {
 }
 
 export function decodePointer(text: string | null | undefined): Pointer {
-  const [, ...rest] = (text ?? '').split(' ');
+  if (!text) return NO_POINTER;
+  const [, ...rest] = text.split(' ');
   const secrets = rest.map((part): SecretRef => {
     return { namespace: part.startsWith('f:') ? 'imported' : 'issued', hash: part.slice(2) };
   });
   return { revision: revisionOf(text), secrets };
 }
+
+const NO_POINTER: Pointer = { revision: -1, secrets: [] };
 
 /** The secrets under whose hashes the whole record stands. */
 export function secretsOf(state: KeyState): SecretRef[] {
@@ -107,14 +111,16 @@ export function sameSecret(one: SecretRef, other: SecretRef): boolean {
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 /** Enough for every instant of a four-digit year up to 8888; with an id of 22 characters a member fills 32 bytes. */
 const SORTABLE_WIDTH = 8;
+/** Two digits at once. */
+const PAIRS = [...DIGITS].flatMap((high) => [...DIGITS].map((low) => high + low));
 
 /** An instant as text of fixed width whose order, byte by byte, is the order of time. */
 export function sortable(instant: Instant): string {
   let rest = Math.min(Math.max(Date.parse(instant), 0), 62 ** SORTABLE_WIDTH - 1);
   let text = '';
-  for (let i = 0; i < SORTABLE_WIDTH; i++) {
-    text = DIGITS.charAt(rest % 62) + text;
-    rest = Math.floor(rest / 62);
+  for (let i = 0; i < SORTABLE_WIDTH; i += 2) {
+    text = (PAIRS[rest % PAIRS.length] as string) + text;
+    rest = Math.floor(rest / PAIRS.length);
   }
   return text;
 }
@@ -134,7 +140,9 @@ export function ownerIndexName(ownerId: string): string {
 }
 
 export interface IndexEntry {
-  key: string;
+  kind: RedisIndex;
+  /** Which index of its kind. */
+  name: string;
   member: string;
 }
 
@@ -142,23 +150,20 @@ export interface IndexEntry {
  * The hints by which a key can be found. They are only ever added: what no longer fits is skipped by whoever reads, who
  * looks at the record anyway.
  */
-export function keyIndexEntries(generation: string, key: KeyState): IndexEntry[] {
+export function keyIndexEntries(key: KeyState): IndexEntry[] {
   const { keyId, keyspaceId, environment, createdAt, expiresAt, owner, status } = key;
-  const born = indexMember(createdAt, keyId);
-  const entry = (kind: Parameters<typeof redisNames.index>[1], name: string, member: string): IndexEntry => ({
-    key: redisNames.index(generation, kind, name),
-    member,
-  });
-  const entries = [
-    entry('environment', `${keyspaceId}:${environment}`, born),
-    entry('owner', ownerIndexName(owner.id), born),
+  const member = indexMember(createdAt, keyId);
+  const entries: IndexEntry[] = [
+    { kind: 'environment', name: `${keyspaceId}:${environment}`, member },
+    { kind: 'owner', name: ownerIndexName(owner.id), member },
   ];
-  if (status !== 'active') entries.push(entry(status, keyspaceId, born));
-  if (expiresAt !== undefined) entries.push(entry('expiry', keyspaceId, indexMember(expiresAt, keyId)));
+  if (status !== 'active') entries.push({ kind: status, name: keyspaceId, member });
+  if (expiresAt !== undefined) {
+    entries.push({ kind: 'expiry', name: keyspaceId, member: indexMember(expiresAt, keyId) });
+  }
   return entries;
 }
 
-export function keyspaceIndexEntry(generation: string, keyspace: KeyspaceState): IndexEntry {
-  const member = indexMember(keyspace.createdAt, keyspace.keyspaceId);
-  return { key: redisNames.index(generation, 'keyspaces', 'all'), member };
+export function keyspaceIndexEntry({ createdAt, keyspaceId }: KeyspaceState): IndexEntry {
+  return { kind: 'keyspaces', name: 'all', member: indexMember(createdAt, keyspaceId) };
 }

@@ -1,4 +1,4 @@
-import { redisNames } from '@keyledger/contracts';
+import { redisNames, type RedisIndex } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
 import type { KeyCommand, Packed, RedisLink } from './link.js';
 import {
@@ -81,7 +81,7 @@ export async function planKeys(
 ): Promise<PlannedKeys> {
   const pointers = await pointersOf(link, generation, changes);
   const plans = changes.map((change, index) => planOf(generation, change, pointers[index] as string));
-  const hints = additions(plans.flatMap((plan) => plan.hints));
+  const hints = additions(generation, plans);
   return {
     generation,
     readAt,
@@ -131,7 +131,7 @@ export async function writeKeyspaces(
   generation: string,
   changes: readonly Projected<KeyspaceState>[],
 ): Promise<void> {
-  await link.batch(additions(changes.map(({ state }) => keyspaceIndexEntry(generation, state))));
+  await link.batch(additions(generation, [{ hints: changes.map(({ state }) => keyspaceIndexEntry(state)) }]));
   await link.batch(
     changes.map((change) => ({
       call: putIfNewer,
@@ -175,42 +175,43 @@ function planOf(generation: string, change: KeyChange, pointer: string): Plan {
     return { change, record, commands, hints: [] };
   }
   const usable = secretsOf(state);
-  const remembered = state.retired.map(refOf);
-  const known = [...usable, ...remembered];
-  const forgotten = [...held.secrets, ...introduced].filter((secret) => !known.some((one) => sameSecret(one, secret)));
-  const put = (secret: SecretRef, text: string, ttlSeconds: number | '' = ''): KeyCommand => {
-    return { call: putIfNewer, key: nameOf(secret), args: [text, ttlSeconds] };
-  };
   const over = encodeRetired(revision, keyId);
-  const move = (): KeyCommand => {
-    return { call: swap, key: redisNames.pointer(generation, keyId), args: [pointer, encodePointer(state, revision)] };
+  const commands: KeyCommand[] = [];
+  const put = (secret: SecretRef, text: string, ttlSeconds: number | '' = ''): void => {
+    commands.push({ call: putIfNewer, key: nameOf(secret), args: [text, ttlSeconds] });
   };
-  return {
-    change,
-    record,
-    commands: [
-      ...usable.map((secret) => put(secret, record)),
-      ...remembered.map((secret) => put(secret, over)),
-      ...forgotten.map((secret) => put(secret, over, FORGOTTEN_TTL_SECONDS)),
-    ],
-    hints: keyIndexEntries(generation, state),
-    ...(held.revision < revision && { move: move() }),
-  };
+  const known = [...usable, ...state.retired.map(refOf)];
+  known.forEach((secret, index) => put(secret, index < usable.length ? record : over));
+  for (const secret of [...held.secrets, ...introduced]) {
+    const forgotten = !known.some((one) => sameSecret(one, secret));
+    if (forgotten) put(secret, over, FORGOTTEN_TTL_SECONDS);
+  }
+  const hints = keyIndexEntries(state);
+  if (held.revision >= revision) return { change, record, commands, hints };
+  const args = [pointer, encodePointer(state, revision)];
+  return { change, record, commands, hints, move: { call: swap, key: redisNames.pointer(generation, keyId), args } };
 }
 
 /** What goes into one index goes in one command. All scores are 0: the order is that of the members. */
-function additions(entries: readonly IndexEntry[]): KeyCommand[] {
-  const indexes = new Map<string, string[]>();
-  for (const { key, member } of entries) {
-    const members = indexes.get(key);
-    if (members) members.push(member);
-    else indexes.set(key, [member]);
+function additions(generation: string, plans: readonly Pick<Plan, 'hints'>[]): KeyCommand[] {
+  const kinds = new Map<RedisIndex, Map<string, string[]>>();
+  for (const { hints } of plans) {
+    for (const { kind, name, member } of hints) {
+      let indexes = kinds.get(kind);
+      if (!indexes) kinds.set(kind, (indexes = new Map<string, string[]>()));
+      const members = indexes.get(name);
+      if (members) members.push(member);
+      else indexes.set(name, [member]);
+    }
   }
   const commands: KeyCommand[] = [];
-  for (const [key, members] of indexes) {
-    for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
-      const args = [members.slice(from, from + MEMBERS_PER_COMMAND).join(' ')];
-      commands.push({ call: addHints, key, args });
+  for (const [kind, indexes] of kinds) {
+    for (const [name, members] of indexes) {
+      const key = redisNames.index(generation, kind, name);
+      for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
+        const args = [members.slice(from, from + MEMBERS_PER_COMMAND).join(' ')];
+        commands.push({ call: addHints, key, args });
+      }
     }
   }
   return commands;
