@@ -15,8 +15,9 @@ import {
 import { planKeys, writeKeys, writeKeyspaces, writePlanned, type KeyChange, type PlannedKeys } from './writes.js';
 
 /** Batches at work at a time: enough for Redis and this process to be busy at once, more only takes memory. */
-export const BATCHES_AT_ONCE = Number(process.env['BW'] ?? 4);
-export const BATCH_SIZE = Number(process.env['BS'] ?? 128);
+export const BATCHES_AT_ONCE = 2;
+/** Events in one batch at most. */
+export const BATCH_SIZE = 500;
 /** Streams that are read whole at the same time. */
 const STREAMS_AT_ONCE = 16;
 
