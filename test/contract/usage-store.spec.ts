@@ -133,4 +133,20 @@ describe('the use of keys in Redis', () => {
     expect(await store.usageOf(keyId)).toEqual([use('new', 3, 1, 3), use('old', 1, 4, 4)]);
     client.disconnect();
   });
+
+  it('gets each use of thousands of secrets from a meter once, however often it hands on meanwhile', async () => {
+    const meter = new UsageMeter(store, new Metrics('test'), { warn: () => undefined });
+    const keyIds = Array.from({ length: 1500 }, () => newKeyId());
+    meter.start();
+    for (const id of keyIds) meter.used(id, `s-${id}`, at(1));
+    await eventually(
+      'the first uses to arrive',
+      async () => (await store.usageOf(keyIds.at(-1) as string)).length === 1,
+    );
+    for (const minute of [2, 3]) for (const id of keyIds) meter.used(id, `s-${id}`, at(minute));
+    await eventually('further uses to arrive', async () => (await store.usageOf(keyIds[0] as string))[0]?.count === 3);
+    for (const id of keyIds) meter.used(id, `s-${id}`, at(4));
+    await meter.stop();
+    for (const id of keyIds) expect(await store.usageOf(id)).toEqual([use(`s-${id}`, 4, 1, 4)]);
+  });
 });

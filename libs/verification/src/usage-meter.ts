@@ -7,19 +7,32 @@ export interface UsageSink {
   add(uses: readonly CountedUses[]): Promise<void>;
 }
 
-/** Different secrets that are counted between two flushes, and as many again while a flush is on its way. */
-const MOST_SECRETS = 20_000;
-const FLUSH_EVERY_MS = 1000;
-/** A flush begins early when this much of the room is used. */
+/** Different secrets that are counted at a time. */
+const MOST_SECRETS = 40_000;
+/** So many with uses that wait are handed on at once. */
 const EARLY_AT = MOST_SECRETS / 2;
+const FLUSH_EVERY_MS = 1000;
+/** A secret that is used all the time is handed on with every third flush: each costs Redis as much as a verification. */
+const FLUSHES_BETWEEN = 3;
+/** Handed on in one step. Redis does nothing else meanwhile, and verifications wait for Redis. */
+const SECRETS_PER_STEP = 512;
+
+interface Counted extends CountedUses {
+  /** The number of the flush from which on it is handed on. */
+  due: number;
+}
 
 /**
- * Counts the uses of secrets in memory and hands them on every second: a use costs the verification that it belongs to
- * one look into a map, and nobody waits for Redis. While Redis is away counts are kept; of secrets beyond the room that
- * there is, uses are dropped and counted as such.
+ * Counts the uses of secrets in memory and hands them on, the first within a second, further ones within three: a use
+ * costs the verification that it belongs to one look into a map, and nobody waits for Redis. While Redis is away counts
+ * are kept; of secrets beyond the room that there is, uses are dropped and counted as such.
  */
 export class UsageMeter {
-  private counted = new Map<string, CountedUses>();
+  /** By secret. The entry of one that was handed on stays until it is due again, for its next uses. */
+  private readonly counts = new Map<string, Counted>();
+  /** How many of them have uses. */
+  private waiting = 0;
+  private flushes = 0;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | undefined;
   private failing = false;
@@ -33,74 +46,100 @@ export class UsageMeter {
     const dropped = metrics.counter('keyledger_usage_dropped_total', 'Uses of keys that could not be counted');
     this.dropped = (uses) => dropped.inc(uses);
     metrics.gauge('keyledger_usage_waiting', 'Secrets whose counted uses wait for Redis', [], (gauge) => {
-      gauge.set(this.counted.size);
+      gauge.set(this.waiting);
     });
   }
 
   /** A secret was good for a request at this instant. */
   used(keyId: string, secretId: string, at: Instant): void {
-    const entry = this.counted.get(secretId);
-    if (entry) {
-      entry.count++;
-      entry.lastAt = at;
-    } else this.begin({ keyId, secretId, count: 1, firstAt: at, lastAt: at });
+    const entry = this.counts.get(secretId) ?? this.begin(keyId, secretId, at);
+    if (!entry) return this.dropped(1);
+    if (entry.count++ === 0) this.waits(entry, at);
+    entry.lastAt = at;
   }
 
   start(): void {
-    this.timer ??= setInterval(() => void this.flush(), FLUSH_EVERY_MS).unref();
+    this.timer ??= setInterval(() => void this.flush('due'), FLUSH_EVERY_MS).unref();
   }
 
   /** Hands on what is left. Whatever Redis does, it resolves. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     await this.flushing;
-    await this.flush();
-    this.drop(this.counted);
+    await this.flush('all');
+    for (const { count } of this.counts.values()) this.dropped(count);
+    this.counts.clear();
+    this.waiting = 0;
+  }
+
+  /** An entry without uses, if there is room for one more. */
+  private begin(keyId: string, secretId: string, at: Instant): Counted | undefined {
+    if (this.counts.size >= MOST_SECRETS) this.forgetUnused();
+    if (this.counts.size >= MOST_SECRETS) return undefined;
+    const entry = { keyId, secretId, count: 0, firstAt: at, lastAt: at, due: 0 };
+    this.counts.set(secretId, entry);
+    return entry;
+  }
+
+  private waits(entry: CountedUses, firstAt: Instant): void {
+    entry.firstAt = firstAt;
+    if (++this.waiting === EARLY_AT && !this.failing) void this.flush('all');
+  }
+
+  private forgetUnused(): void {
+    if (this.waiting === this.counts.size) return;
+    for (const { secretId, count } of this.counts.values()) if (count === 0) this.counts.delete(secretId);
   }
 
   /** One at a time; what a failed one had is counted on. */
-  private flush(): Promise<void> {
-    this.flushing ??= this.handOn().finally(() => {
+  private flush(which: 'due' | 'all'): Promise<void> {
+    this.flushing ??= this.handOn(which).finally(() => {
       this.flushing = undefined;
     });
     return this.flushing;
   }
 
-  private async handOn(): Promise<void> {
-    if (this.counted.size === 0) return;
-    const batch = this.counted;
-    this.counted = new Map();
+  private async handOn(which: 'due' | 'all'): Promise<void> {
+    this.flushes++;
+    const used: Counted[] = [];
+    for (const entry of this.counts.values()) {
+      if (which === 'due' && entry.due > this.flushes) continue;
+      if (entry.count > 0) used.push(entry);
+      else this.counts.delete(entry.secretId);
+    }
     try {
-      await this.sink.add([...batch.values()]);
+      for (let from = 0; from < used.length; from += SECRETS_PER_STEP) {
+        await this.step(used.slice(from, from + SECRETS_PER_STEP));
+      }
       this.failing = false;
     } catch (error) {
       if (!this.failing) this.log.warn({ err: error }, 'uses of keys cannot be counted in Redis; they are kept');
       this.failing = true;
-      this.takeBack(batch);
     }
   }
 
-  private takeBack(batch: Map<string, CountedUses>): void {
-    const since = this.counted;
-    this.counted = batch;
-    for (const use of since.values()) {
-      const entry = batch.get(use.secretId);
-      if (entry) {
-        entry.count += use.count;
-        entry.lastAt = use.lastAt;
-      } else this.begin(use);
+  private async step(entries: readonly Counted[]): Promise<void> {
+    const uses = entries.map(({ due: _, ...use }) => use);
+    for (const entry of entries) {
+      entry.count = 0;
+      entry.due = this.flushes + FLUSHES_BETWEEN;
+    }
+    this.waiting -= entries.length;
+    try {
+      await this.sink.add(uses);
+    } catch (error) {
+      for (const use of uses) this.takeBack(use);
+      throw error;
     }
   }
 
-  private begin(use: CountedUses): void {
-    const { size } = this.counted;
-    if (size >= MOST_SECRETS) return this.dropped(use.count);
-    this.counted.set(use.secretId, use);
-    if (size === EARLY_AT && !this.failing) void this.flush();
-  }
-
-  private drop(uses: Map<string, CountedUses>): void {
-    for (const { count } of uses.values()) this.dropped(count);
-    uses.clear();
+  /** Of a use that could not be handed on; the same secret may have been used, or its entry forgotten, since. */
+  private takeBack({ keyId, secretId, count, firstAt, lastAt }: CountedUses): void {
+    const entry = this.counts.get(secretId) ?? this.begin(keyId, secretId, lastAt);
+    if (!entry) return this.dropped(count);
+    if (entry.count === 0) this.waiting++;
+    entry.due = 0;
+    entry.count += count;
+    entry.firstAt = firstAt;
   }
 }
