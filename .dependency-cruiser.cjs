@@ -49,8 +49,8 @@ module.exports = {
     only(
       'libs-by-their-face',
       '^(apps|test)/',
-      { path: '^libs/[^/]+/src/(?!(http/)?index\\.ts$)' },
-      'a lib is used through its index',
+      { path: '^libs/[^/]+/src/(?!(http/)?index\\.ts$)', pathNot: '^libs/domain/src/key-format\\.ts$' },
+      'a lib is used through its index, the format of keys also alone',
     ),
     only(
       'libs-by-their-face-inside',

@@ -21,6 +21,7 @@ const base = {
   moduleNameMapper: {
     '^@keyledger/([^/]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^@keyledger/contracts/http$': '<rootDir>/libs/contracts/src/http/index.ts',
+    '^@keyledger/domain/key-format$': '<rootDir>/libs/domain/src/key-format.ts',
     '^(\\.{1,2}/.*)\\.js$': ['$1.ts', '$1.js'],
   },
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/data'],

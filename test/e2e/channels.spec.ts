@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHmac } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
-import { eventually, startReceiver, startSystem, type Receiver, type System } from '../support/index.js';
+import { eventually, MISBEHAVIOURS, startReceiver, startSystem, type Receiver, type System } from '../support/index.js';
 import { Desk } from './api.harness.js';
 import { arrival, outcome, verified, webhook } from './channels.harness.js';
 
@@ -15,16 +15,8 @@ beforeAll(async () => {
     gone: (response) => response.writeHead(410).end(),
     broken: (response) => response.writeHead(500).end('no'),
     elsewhere: (response) => response.writeHead(307, { location: `${receiver.url}/landed` }).end(),
-    huge: (response) => {
-      response.writeHead(200);
-      const more = (): void =>
-        void (response.write('x'.repeat(65_536)) ? setImmediate(more) : response.once('drain', more));
-      more();
-    },
-    reset: (response) => {
-      response.writeHead(200, { 'content-length': '100' });
-      response.write('half', () => response.destroy());
-    },
+    huge: MISBEHAVIOURS.endless,
+    reset: MISBEHAVIOURS.half,
     once: (response, { path }) => response.writeHead(receiver.at(path).length > 1 ? 204 : 503).end(),
   });
   system = await startSystem({

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEventStore, startSystem, type System } from '../support/index.js';
+import { eventually, startEventStore, startSystem, type System } from '../support/index.js';
 
 const WHOLE_KEY = /[a-z0-9]+_(live|test)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}/;
 
@@ -169,6 +169,47 @@ describe('a leak', () => {
     const { outcome, file } = await issue('bait', '--decoy');
     expect(JSON.parse(outcome.out).decoy).toBe(true);
     expect((await keyledger('verify', '--secret-file', file)).out).toContain('NOT_FOUND');
+  });
+});
+
+describe('a new secret of a key that was found somewhere', () => {
+  it('waits for its owner, who picks it up with his private key, once, and into his file only', async () => {
+    const [jwk, publicJwk, file] = [path('receiver.jwk'), path('receiver.public.jwk'), path('picked-up.key')];
+    const made = await keyledger('receivers', 'keygen', '--private-key', jwk);
+    expect(made.code).toBe(0);
+    writeFileSync(publicJwk, made.out);
+    const receiver = ['--type', 'receiver', '--owner', 'app-8', '--public-key', publicJwk, '--via', 'pickup'];
+    expect(await keyledger('channels', 'create', ...receiver)).toMatchObject({ code: 0 });
+    const rule = ['--leak-response', 'rotate:PT5M'];
+    expect(await keyledger('keyspaces', 'create', 'turning', '--name', 'T', ...rule)).toMatchObject({ code: 0 });
+    const old = path('turning.key');
+    const issued = await keyledger(
+      ...['keys', 'issue', '--keyspace', 'turning', '--environment', 'live', '--scopes', 'a:b', '--owner', 'app-8'],
+      ...['--name', 'turning', '--secret-file', old, '--json'],
+    );
+    const { keyId } = JSON.parse(issued.out);
+    expect((await keyledger('leaks', 'report', '--secret-file', old)).code).toBe(0);
+    const waiting = await eventually('it waits', async () => {
+      const { items } = JSON.parse((await keyledger('deliveries', 'list', keyId, '--json')).out);
+      return items[0] ?? false;
+    });
+    expect(waiting).toMatchObject({ state: 'open', via: 'pickup' });
+    const pickup = ['deliveries', 'pickup', waiting.deliveryId, '--private-key', jwk];
+    const nowhere = await keyledger(...pickup);
+    expect(nowhere).toMatchObject({ code: 2, err: expect.stringContaining('--secret-file') });
+    writeFileSync(path('no.jwk'), made.out);
+    const without = await keyledger(...pickup.slice(0, 4), path('no.jwk'), '--secret-file', file);
+    expect(without).toMatchObject({ code: 2, err: expect.stringContaining('"d"') });
+    expect(existsSync(file)).toBe(false);
+
+    const picked = await keyledger(...pickup, '--secret-file', file);
+    expect(picked).toMatchObject({ code: 0, out: expect.stringContaining(waiting.secretId) });
+    expect(picked.out + picked.err).not.toMatch(WHOLE_KEY);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect((await keyledger('verify', '--secret-file', file)).code).toBe(0);
+    const again = await keyledger(...pickup, '--secret-file', path('second.key'));
+    expect(again).toMatchObject({ code: 1, err: expect.stringContaining('GONE') });
+    expect(existsSync(path('second.key'))).toBe(false);
   });
 });
 

@@ -1,3 +1,4 @@
+import { expect } from '@jest/globals';
 import { sealedPlaces, streams, type ChannelTarget } from '@keyledger/contracts';
 import {
   channelDecider,
@@ -11,8 +12,7 @@ import { Decisions, EventStore } from '@keyledger/event-store';
 import { Sealing } from '@keyledger/platform';
 import { compactDecrypt, exportJWK, generateKeyPair, type CryptoKey, type JWK } from 'jose';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { Delivery } from '../support/index.js';
 import type { ChannelEvent, KeyEvent, LeakResponse, RecordedEvent } from '@keyledger/contracts';
 
 const SEALING = { id: 'test', key: Buffer.alloc(32, 7) };
@@ -107,27 +107,9 @@ export class ReceiverKeys {
   }
 }
 
-export interface Received {
-  headers: NodeJS.Dict<string | string[]>;
-  text: string;
-  body: { type: string; data: { jwe: string; deliveryId: string; keyId: string } };
-}
-
-/** An HTTP receiver on loopback. `answer` says what it answers to the n-th request (from 0). */
-export async function startReceiver(
-  answer: (nth: number) => number = () => 204,
-): Promise<{ url: string; received: Received[]; close: () => void }> {
-  const received: Received[] = [];
-  const server: Server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const text = Buffer.concat(chunks).toString();
-      received.push({ headers: request.headers, text, body: JSON.parse(text) });
-      response.writeHead(answer(received.length - 1)).end();
-    });
-  });
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}/secrets`, received, close: () => void server.close() };
+/** What a message that brings a new secret says of it. */
+export function secretIn({ text }: Delivery): { jwe: string; deliveryId: string; keyId: string } {
+  const { type, data } = JSON.parse(text);
+  expect(type).toBe('secret.ready');
+  return data;
 }

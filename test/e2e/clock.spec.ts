@@ -1,8 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
-import { eventually, http, startSystem, type System } from '../support/index.js';
+import {
+  eventually,
+  http,
+  startReceiver,
+  startSystem,
+  type Delivery,
+  type Receiver,
+  type System,
+} from '../support/index.js';
 import { Desk } from './api.harness.js';
-import { Ledger, RECEIVER_ENV, ReceiverKeys, SIGNING_SECRET, startReceiver } from './clock.desk.js';
+import { Ledger, RECEIVER_ENV, ReceiverKeys, secretIn, SIGNING_SECRET } from './clock.desk.js';
 
 let system: System;
 let desk: Desk;
@@ -89,8 +97,10 @@ describe('rotation by policy', () => {
     const keyspaceId = await desk.keyspace({ rotation: { every: 'PT4S', grace: 'PT3S', mode: 'automatic' } });
     const ownerId = `auto-${keyspaceId}`;
     const keys = await ReceiverKeys.make();
-    const receiver = await startReceiver((nth) => (nth === 0 ? 500 : 204));
-    await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'webhook', url: receiver.url });
+    const receiver: Receiver = await startReceiver({
+      secrets: (response) => response.writeHead(receiver.deliveries.length === 1 ? 500 : 204).end(),
+    });
+    await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'webhook', url: `${receiver.url}/secrets` });
     const issued = await desk.issue(keyspaceId, owned(ownerId));
 
     // Whoever holds the key uses the new secret from its delivery on, and the old one for as long as its grace lasts.
@@ -103,10 +113,8 @@ describe('rotation by policy', () => {
     await eventually(
       'it was rotated three times',
       async () => {
-        for (; seen < receiver.received.length; seen++) {
-          const opened = await keys.open(
-            (receiver.received[seen] as { body: { data: { jwe: string } } }).body.data.jwe,
-          );
+        for (; seen < receiver.deliveries.length; seen++) {
+          const opened = await keys.open(secretIn(receiver.deliveries[seen] as Delivery).jwe);
           if (opened.key !== held.at(-1)) held.push(opened.key);
         }
         for (const key of held.slice(-2)) {
@@ -120,16 +128,16 @@ describe('rotation by policy', () => {
       },
       { timeoutMs: 60_000 },
     );
-    receiver.close();
+    await receiver.close();
     expect(refused).toEqual([]);
     expect(uses).toBeGreaterThan(20);
-    const { text, headers, body } = receiver.received[0] as (typeof receiver.received)[0];
-    expect(new Webhook(SIGNING_SECRET).verify(text, headers as Record<string, string>)).toMatchObject({
+    const [first, second] = receiver.deliveries as [Delivery, Delivery];
+    expect(new Webhook(SIGNING_SECRET).verify(first.text, first.headers as Record<string, string>)).toMatchObject({
       type: 'secret.ready',
       data: { keyId: issued.keyId },
     });
     // What was answered with 500 came again under the same id.
-    expect(receiver.received[1]?.headers['webhook-id']).toBe(body.data.deliveryId);
+    expect(second.headers['webhook-id']).toBe(secretIn(first).deliveryId);
     const rotations = (await ledger.key(issued.keyId)).filter(({ event }) => event.type === 'KeyRotated');
     expect(rotations.every(({ metadata }) => metadata.actor.type === 'clock')).toBe(true);
   });
@@ -141,16 +149,16 @@ describe('rotation by policy', () => {
     });
     const ownerId = `gone-${keyspaceId}`;
     const keys = await ReceiverKeys.make();
-    const receiver = await startReceiver(() => 410);
-    await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'webhook', url: receiver.url });
+    const receiver = await startReceiver({ secrets: (response) => response.writeHead(410).end() });
+    await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'webhook', url: `${receiver.url}/secrets` });
     const issued = await desk.issue(keyspaceId, owned(ownerId));
     await eventually('the grace is extended', async () =>
       (await ledger.types(issued.keyId)).includes('KeyGraceExtended'),
     );
-    receiver.close();
+    await receiver.close();
     expect(await desk.verdict(issued.key)).toBe('VALID');
-    expect(receiver.received.length).toBe(1);
-    const { deliveryId } = (receiver.received[0] as (typeof receiver.received)[0]).body.data;
+    expect(receiver.deliveries).toHaveLength(1);
+    const { deliveryId } = secretIn(receiver.deliveries[0] as Delivery);
     expect(await desk.events(`delivery-${deliveryId}`)).toEqual(['SecretDeliveryPrepared', 'SecretDeliveryFailed']);
   });
 });

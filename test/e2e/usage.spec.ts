@@ -55,6 +55,30 @@ describe('the use of keys', () => {
     expect(nextRotation).toMatchObject({ every: 'P30D', mode: 'announce' });
   });
 
+  it('ends a grace early once the old secret is silent and the new one is used, with the evidence', async () => {
+    const keyspace = await desk.keyspace({ endGrace: 'when-idle:PT2S' });
+    const key = await desk.issue(keyspace);
+    const rotated = (await desk.admin.post(`/v1/keys/${key.keyId}/rotate`, { graceSeconds: 3600 })).body;
+    await verify(key.key, 3);
+    await verify(rotated.key, 1);
+    const ended = await eventually('the grace is over', async () => {
+      const { body } = await desk.admin.get(`/v1/audit/events?keyId=${key.keyId}&type=KeyGraceEnded`);
+      return body.items[0] ?? false;
+    });
+    expect(ended.data).toMatchObject({
+      secretId: key.secretId,
+      cause: 'idle',
+      graceEndsAt: rotated.previous.graceEndsAt,
+      evidence: [
+        { secretId: rotated.secretId, count: 1 },
+        { secretId: key.secretId, count: 3 },
+      ],
+    });
+    const [, old] = ended.data.evidence;
+    expect(Date.parse(ended.data.endedAt) - Date.parse(old.lastUsedAt)).toBeGreaterThanOrEqual(2000);
+    expect([await desk.verdict(key.key), await desk.verdict(rotated.key)]).toEqual(['EXPIRED', 'VALID']);
+  });
+
   it('knows the last use of a key after Redis was emptied, and goes on counting from there', async () => {
     const keyspace = await desk.keyspace();
     const [used, unused] = [await desk.issue(keyspace), await desk.issue(keyspace)];

@@ -7,15 +7,20 @@ import {
   claimPort,
   eventually,
   http,
+  MISBEHAVIOURS,
   RealProcess,
   startApp,
+  startReceiver,
   startSystem,
   temporaryFolder,
   type App,
+  type Delivery,
+  type Receiver,
   type System,
 } from '../support/index.js';
 import { Desk } from '../e2e/api.harness.js';
-import { Ledger, RECEIVER_ENV, ReceiverKeys, startReceiver } from '../e2e/clock.desk.js';
+import { arrival, webhook } from '../e2e/channels.harness.js';
+import { Ledger, RECEIVER_ENV, ReceiverKeys, secretIn } from '../e2e/clock.desk.js';
 
 const run = promisify(execFile);
 
@@ -127,14 +132,75 @@ it('rotations whose workers are killed go on with the secret that was prepared, 
       },
       { timeoutMs: 60_000 },
     );
-    const sent = receiver.received.filter(({ body }) => body.data.keyId === keyId);
-    const opened = await Promise.all(sent.map(({ body }) => keys.open(body.data.jwe)));
+    const sent = receiver.deliveries.map(secretIn).filter((secret) => secret.keyId === keyId);
+    const opened = await Promise.all(sent.map(({ jwe }) => keys.open(jwe)));
     // Perhaps more than once, if the answer came to a worker that was killed; but always the same.
     expect([...new Set(opened.map(({ secretId }) => secretId))]).toEqual([delivery.secretId]);
     expect((await ledger.types(keyId)).filter((type) => type === 'KeyRotated')).toHaveLength(1);
     expect([await desk.verdict(key), await desk.verdict(opened[0]?.key ?? '')]).toEqual(['VALID', 'VALID']);
   }
-  receiver.close();
+  await receiver.close();
+});
+
+it('a receiver that is slow, breaks off or answers without end gets its secret, which is delivered once; one that redirects does not, and somebody is told', async () => {
+  const keys = await ReceiverKeys.make();
+  const isFirst = (path: string): boolean => receiver.at(path).length === 1;
+  const receiver: Receiver = await startReceiver({
+    slow: (response, { path }) => (isFirst(path) ? MISBEHAVIOURS.silent() : void response.writeHead(204).end()),
+    half: (response, { path }) => (isFirst(path) ? MISBEHAVIOURS.half(response) : void response.writeHead(204).end()),
+    endless: MISBEHAVIOURS.endless,
+    elsewhere: (response) => void response.writeHead(307, { location: `${receiver.url}/landed` }).end(),
+  });
+  const issuedTo = async (path: string, policy: object = {}) => {
+    const keyspaceId = await desk.keyspace(policy);
+    const ownerId = `owner-${keyspaceId}`;
+    const url = receiver.url + path;
+    await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'webhook', url });
+    await webhook(desk.admin, `${receiver.url}/alerts`, { audience: { ownerId }, kinds: ['secret.delivery_failed'] });
+    return desk.issue(keyspaceId, { owner: { id: ownerId, type: 'service' } });
+  };
+  const redirected = await issuedTo('/elsewhere', {
+    rotation: { every: 'PT4S', grace: 'PT3S', mode: 'automatic' },
+    failedDelivery: 'extend:PT1H',
+  });
+  const tries = { '/slow': 2, '/half': 2, '/endless': 1 };
+  for (const [path, times] of Object.entries(tries)) {
+    const { keyId, secretId, key } = await issuedTo(path);
+    await ledger.leak(keyId, secretId, 'rotate:PT5M');
+    await eventually(`${path} was tried`, () => receiver.at(path).length > 0);
+    expect(await desk.verdict(key)).toBe('VALID');
+    const delivery = await eventually(
+      `${path} has it`,
+      async () => {
+        const [first] = (await desk.admin.get(`/v1/deliveries?keyId=${keyId}`)).body.items;
+        return first.state === 'delivered' && first;
+      },
+      { timeoutMs: 60_000 },
+    );
+    const sent = receiver.at(path);
+    expect(sent.map(({ headers }) => headers['webhook-id'])).toEqual(Array(times).fill(delivery.deliveryId));
+    expect(new Set(sent.map((message) => secretIn(message).jwe)).size).toBe(1);
+    const opened = await keys.open(secretIn(sent[0] as Delivery).jwe);
+    expect([await desk.verdict(key), await desk.verdict(opened.key)]).toEqual(['VALID', 'VALID']);
+    expect(await desk.events(`delivery-${delivery.deliveryId}`)).toEqual(['SecretDeliveryPrepared', 'SecretDelivered']);
+    expect((await ledger.types(keyId)).filter((type) => type === 'KeyRotated')).toHaveLength(1);
+  }
+
+  const alert = await arrival(receiver, '/alerts');
+  const [told] = JSON.parse(alert.text).data.events;
+  expect(told).toMatchObject({
+    keys: [{ keyId: redirected.keyId }],
+    details: { problem: 'the receiver answered 307' },
+  });
+  await eventually('the grace is extended', async () =>
+    (await ledger.types(redirected.keyId)).includes('KeyGraceExtended'),
+  );
+  expect(await desk.verdict(redirected.key)).toBe('VALID');
+  expect(receiver.at('/elsewhere').length).toBeGreaterThan(1);
+  expect(receiver.at('/landed')).toEqual([]);
+  expect(receiver.at('/alerts').map(({ headers }) => headers['webhook-id'])).toEqual([alert.headers['webhook-id']]);
+  for (const [path, times] of Object.entries(tries)) expect(receiver.at(path)).toHaveLength(times);
+  await receiver.close();
 });
 
 it('a worker whose clock is an hour off says so, is not ready, and writes nothing down', async () => {

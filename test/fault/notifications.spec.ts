@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { redisNames } from '@keyledger/contracts';
 import { EventStore } from '@keyledger/event-store';
+import { Redis } from 'ioredis';
 import {
   eventually,
   http,
@@ -135,9 +137,28 @@ it('two workers tell each channel once', async () => {
   await second.stop();
 });
 
-async function flush({ redis }: System): Promise<void> {
-  const { Redis } = await import('ioredis');
+it('a worker whose lists of notifications cannot be written is not ready and says why, and sends once they can', async () => {
+  await webhook(desk.admin, `${receiver.url}/stuck`, { audience: { ownerId: 'stuck' } });
+  const worker = http(system.worker.baseUrl);
+  const pending = redisNames.notifications.list('pending');
+  await inRedis(system.redis, (client) => client.set(pending, 'no list'));
+  const { keyId } = await issueFor('stuck');
+  const checks = await eventually<Record<string, { status: string }>>('it is not ready', async () => {
+    const { status, body } = await worker.get('/health/ready');
+    return status === 503 && body.checks;
+  });
+  const { notifications, ...others } = checks;
+  expect(notifications).toMatchObject({ status: 'failing', detail: expect.stringContaining('WRONGTYPE') });
+  expect(Object.values(others).map(({ status }) => status)).toEqual(Object.keys(others).map(() => 'ok'));
+  await inRedis(system.redis, (client) => client.del(pending));
+  await arrival(receiver, '/stuck', ({ data }) => data.events[0].keys[0].keyId === keyId);
+  await eventually('it is ready again', async () => (await worker.get('/health/ready')).status === 200);
+});
+
+const flush = ({ redis }: System): Promise<unknown> => inRedis(redis, (client) => client.flushall());
+
+async function inRedis(redis: System['redis'], work: (client: Redis) => Promise<unknown>): Promise<void> {
   const client = new Redis(redis.url);
-  await client.flushall();
+  await work(client);
   client.disconnect();
 }

@@ -3,8 +3,16 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Ledger, RECEIVER_ENV, ReceiverKeys, startReceiver, type Received } from '../e2e/clock.desk.js';
-import { eventually, http, startSystem, type Answer, type System } from '../support/index.js';
+import { Ledger, RECEIVER_ENV, ReceiverKeys, secretIn } from '../e2e/clock.desk.js';
+import {
+  eventually,
+  http,
+  startReceiver,
+  startSystem,
+  type Answer,
+  type Delivery,
+  type System,
+} from '../support/index.js';
 
 const run = promisify(execFile);
 
@@ -96,10 +104,10 @@ async function rotatedByPolicy(): Promise<string[]> {
     answers.push(picked);
     return picked.status === 200 ? (picked.body.jwe as string) : false;
   });
-  await eventually('the webhook has it', () => receiver.received.length > 0);
-  receiver.close();
+  await eventually('the webhook has it', () => receiver.deliveries.length > 0);
+  await receiver.close();
   await ledger.dispose();
-  const jwes = [jwe, (receiver.received[0] as Received).body.data.jwe];
+  const jwes = [jwe, secretIn(receiver.deliveries[0] as Delivery).jwe];
   return (await Promise.all(jwes.map((one) => keys.open(one)))).map(({ key }) => key);
 }
 

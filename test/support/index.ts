@@ -8,7 +8,7 @@ export { eventually } from './eventually.js';
 export { http, type Answer, type Client } from './http.js';
 export { claimPort, type PortClaim } from './ports.js';
 export { isAlive, RealProcess, temporaryFolder, type ProcessOptions } from './process.js';
-export { startReceiver, type Behaviour, type Delivery, type Receiver } from './receiver.js';
+export { MISBEHAVIOURS, startReceiver, type Behaviour, type Delivery, type Receiver } from './receiver.js';
 export { startRedis, type RedisServer } from './redis.js';
 export { redisCli, startRedisCluster, startRedisWithSentinel, type RedisTopology } from './redis-topologies.js';
 export { startSystem, type System } from './system.js';

@@ -28,6 +28,23 @@ export interface Receiver {
 /** How a receiver behaves at a path, once the body is there; 204 where nothing else is said. */
 export type Behaviour = (response: ServerResponse, delivery: Delivery) => void;
 
+/** Receivers that do what receivers do on a bad day. */
+export const MISBEHAVIOURS = {
+  silent: () => undefined,
+  /** An answer that never ends. */
+  endless: (response) => {
+    response.writeHead(200);
+    const more = (): void =>
+      void (response.write('x'.repeat(65_536)) ? setImmediate(more) : response.once('drain', more));
+    more();
+  },
+  /** A good status, and then the connection is reset. */
+  half: (response) => {
+    response.writeHead(200, { 'content-length': '100' });
+    response.write('half', () => response.destroy());
+  },
+} satisfies Record<string, Behaviour>;
+
 /**
  * A real receiver of webhooks on loopback.
  * @param behaviours by the first part of the path, e.g. `gone` for `/gone/1`

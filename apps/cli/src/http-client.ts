@@ -20,6 +20,9 @@ export interface Call {
   query?: Record<string, string | number | undefined>;
   body?: unknown;
   headers?: Record<string, string | undefined>;
+  /** For a change: why, and for whom. */
+  reason?: string | undefined;
+  onBehalfOf?: string | undefined;
   /**
    * For a POST that changes something: names the intent. With it the call may be repeated; without it a POST or PATCH
    * is sent once.
@@ -130,7 +133,12 @@ export class HttpClient {
     const { credential, userAgent } = this.options;
     const headers = new Headers({ accept: 'application/json', 'user-agent': userAgent });
     if (credential !== undefined) headers.set('authorization', `Bearer ${credential}`);
-    const own = { [HEADERS.idempotencyKey]: call.idempotencyKey, ...call.headers };
+    const own = {
+      [HEADERS.idempotencyKey]: call.idempotencyKey,
+      [HEADERS.reason]: call.reason,
+      [HEADERS.onBehalfOf]: call.onBehalfOf,
+      ...call.headers,
+    };
     for (const [name, value] of Object.entries(own)) {
       if (value !== undefined) setHeader(headers, name, value);
     }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Readable } from 'node:stream';
-import { fields, printable, problemText, table, type Terminal } from './print.js';
+import { fields, printable, problemText, type Terminal } from './print.js';
+import { table } from './table.js';
 
 const columns = [
   { head: 'KEY', of: (item: { id: string; name: string }) => item.id, whole: true },

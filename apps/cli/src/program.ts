@@ -1,24 +1,28 @@
 import { Command, CommanderError } from 'commander';
-import { auditCommand } from './commands/audit.js';
-import { channelsCommand } from './commands/channels.js';
-import { deliveriesCommand } from './commands/deliveries.js';
-import { keysCommand } from './commands/keys.js';
-import { keyspacesCommand } from './commands/keyspaces.js';
-import { leaksCommand } from './commands/leaks.js';
-import { notificationsCommand } from './commands/notifications.js';
-import { privacyCommand } from './commands/privacy.js';
-import { receiversCommand } from './commands/receivers.js';
-import { reviewsCommand } from './commands/reviews.js';
-import { scanCommand } from './commands/scan.js';
-import { systemCommand } from './commands/system.js';
-import { verifyCommand } from './commands/verify.js';
 import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
 import { wholeNumber } from './options.js';
 import { json, printable, problemText, type Terminal } from './print.js';
 import type { RunWith } from './run.js';
 import { DEFAULT_URL, Session, type GlobalOptions } from './session.js';
-import { upCommand } from './up/index.js';
 import { VERSION } from './version.js';
+
+/** The commands in the order of the help. A command line that begins with one loads no other. */
+const COMMANDS: Record<string, (runWith: RunWith) => Promise<Command>> = {
+  keyspaces: async (runWith) => (await import('./commands/keyspaces.js')).keyspacesCommand(runWith),
+  keys: async (runWith) => (await import('./commands/keys.js')).keysCommand(runWith),
+  deliveries: async (runWith) => (await import('./commands/deliveries.js')).deliveriesCommand(runWith),
+  receivers: async (runWith) => (await import('./commands/receivers.js')).receiversCommand(runWith),
+  verify: async (runWith) => (await import('./commands/verify.js')).verifyCommand(runWith),
+  audit: async (runWith) => (await import('./commands/audit.js')).auditCommand(runWith),
+  leaks: async (runWith) => (await import('./commands/leaks.js')).leaksCommand(runWith),
+  privacy: async (runWith) => (await import('./commands/privacy.js')).privacyCommand(runWith),
+  scan: async (runWith) => (await import('./commands/scan.js')).scanCommand(runWith),
+  channels: async (runWith) => (await import('./commands/channels.js')).channelsCommand(runWith),
+  notifications: async (runWith) => (await import('./commands/notifications.js')).notificationsCommand(runWith),
+  reviews: async (runWith) => (await import('./commands/reviews.js')).reviewsCommand(runWith),
+  system: async (runWith) => (await import('./commands/system.js')).systemCommand(runWith),
+  up: async (runWith) => (await import('./up/index.js')).upCommand(runWith),
+};
 
 /**
  * Runs one command line and gives the exit code. Answers go to standard output, everything else to standard error.
@@ -33,8 +37,9 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
       const session = new Session(terminal, command);
       code = (await run(session, command.args as never, command.opts<never>())) ?? EXIT.ok;
     };
-  const program = programWith(runWith, terminal);
+  const program = programOf(terminal);
   try {
+    for (const command of await commandsFor(args, runWith)) program.addCommand(inheriting(command, program));
     await program.parseAsync([...args], { from: 'user' });
     return code;
   } catch (error) {
@@ -42,8 +47,8 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   }
 }
 
-function programWith(runWith: RunWith, terminal: Terminal): Command {
-  const program = new Command('keyledger')
+function programOf(terminal: Terminal): Command {
+  return new Command('keyledger')
     .description('Governs API keys: issues, verifies, rotates and revokes them, and runs the whole system.')
     .version(VERSION, '--version', 'show the version')
     .option('--url <url>', `where the api answers (default: KEYLEDGER_URL, else ${DEFAULT_URL})`)
@@ -60,25 +65,11 @@ function programWith(runWith: RunWith, terminal: Terminal): Command {
     .showHelpAfterError('(add --help for help)')
     .exitOverride()
     .addHelpText('after', EPILOGUE);
-  for (const command of [
-    keyspacesCommand(runWith),
-    keysCommand(runWith),
-    deliveriesCommand(runWith),
-    receiversCommand(runWith),
-    verifyCommand(runWith),
-    auditCommand(runWith),
-    leaksCommand(runWith),
-    privacyCommand(runWith),
-    scanCommand(runWith),
-    channelsCommand(runWith),
-    notificationsCommand(runWith),
-    reviewsCommand(runWith),
-    systemCommand(runWith),
-    upCommand(runWith),
-  ]) {
-    program.addCommand(inheriting(command, program));
-  }
-  return program;
+}
+
+async function commandsFor([first = '']: readonly string[], runWith: RunWith): Promise<Command[]> {
+  const only = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  return Promise.all((only ? [only] : Object.values(COMMANDS)).map((load) => load(runWith)));
 }
 
 /** Commands made apart from the program know nothing of its settings until they are copied. */

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { HEADERS } from '@keyledger/contracts';
 import type { Command } from 'commander';
 import { UsageError } from './exit.js';
-import { HttpClient, type Call } from './http-client.js';
+import type { Call, HttpClient } from './http-client.js';
 import { json, type Terminal } from './print.js';
-import { readSecretFile, SecretFile } from './secret-file.js';
+import type { SecretFile } from './secret-file.js';
 import { VERSION } from './version.js';
 
 export const DEFAULT_URL = 'http://127.0.0.1:7400';
@@ -58,18 +56,18 @@ export class Session {
 
   /** A call with the credential of KEYLEDGER_KEY or `--key-file`. @throws UsageError without one, before it sends. */
   async call<T>(call: Call): Promise<T> {
-    return this.client(await this.credential()).call<T>(call);
+    return (await this.client()).call<T>(call);
   }
 
   /** An answer of any length, to standard output as it comes. */
   async copy(call: Call, silenceMs: number): Promise<void> {
-    const client = this.client(await this.credential());
+    const client = await this.client();
     for await (const text of client.stream(call, { silenceMs })) this.terminal.stdout.write(text);
   }
 
   /** As `copy`, but every line is looked at. */
   async *lines(call: Call, silenceMs: number): AsyncGenerator<string> {
-    const client = this.client(await this.credential());
+    const client = await this.client();
     let rest = '';
     for await (const text of client.stream(call, { silenceMs })) {
       const lines = (rest + text).split('\n');
@@ -80,7 +78,7 @@ export class Session {
 
   /** The body of an answer that is no JSON, as it comes. */
   async open(call: Omit<Call, 'method'>): Promise<Response> {
-    return this.client(await this.credential()).open(call);
+    return (await this.client()).open(call);
   }
 
   /** A change: repeatable under its Idempotency-Key, with who wants it and why. */
@@ -90,14 +88,10 @@ export class Session {
     body: unknown,
     options: ChangeOptions & ChangeMode,
   ): Promise<T> {
-    const { ifMatch, once, timeoutMs } = options;
-    const headers = {
-      [HEADERS.reason]: options.reason,
-      [HEADERS.onBehalfOf]: options.onBehalfOf,
-      'if-match': ifMatch === undefined ? undefined : `"${ifMatch}"`,
-    };
-    const idempotencyKey = method === 'POST' && !once ? (options.idempotencyKey ?? randomUUID()) : undefined;
-    return this.call<T>({ method, path, body, headers, idempotencyKey, timeoutMs });
+    const { ifMatch, once, timeoutMs, reason, onBehalfOf } = options;
+    const headers = { 'if-match': ifMatch === undefined ? undefined : `"${ifMatch}"` };
+    const idempotencyKey = method === 'POST' && !once ? (options.idempotencyKey ?? crypto.randomUUID()) : undefined;
+    return this.call<T>({ method, path, body, headers, reason, onBehalfOf, idempotencyKey, timeoutMs });
   }
 
   /**
@@ -117,8 +111,8 @@ export class Session {
       );
     }
     await this.credential();
-    const idempotencyKey = options.idempotencyKey ?? randomUUID();
-    const file = secretFile === undefined ? undefined : await SecretFile.reserve(secretFile);
+    const idempotencyKey = options.idempotencyKey ?? crypto.randomUUID();
+    const file = secretFile === undefined ? undefined : await reserve(secretFile);
     let answer: T;
     try {
       answer = await this.change<T>('POST', path, body, { ...options, idempotencyKey });
@@ -141,7 +135,7 @@ export class Session {
     if (secretFile === undefined && !showSecret) {
       throw new UsageError('There will be a secret: say where it goes, --secret-file FILE or --show-secret');
     }
-    const file = secretFile === undefined ? undefined : await SecretFile.reserve(secretFile);
+    const file = secretFile === undefined ? undefined : await reserve(secretFile);
     return {
       discard: async () => file?.discard(),
       put: async (secret) => {
@@ -172,18 +166,27 @@ export class Session {
     this.terminal.stderr.write(`${text}\n`);
   }
 
-  private client(credential: string): HttpClient {
+  /** Loaded when it is asked for: `scan` needs none, and what it does is short beside loading one. */
+  private async client(): Promise<HttpClient> {
+    const credential = await this.credential();
+    const { HttpClient } = await import('./http-client.js');
     const { timeout } = this.options;
     const url = this.options.url ?? (this.terminal.env.KEYLEDGER_URL || DEFAULT_URL);
     return new HttpClient({ url, credential, timeoutMs: timeout * 1000, userAgent: `keyledger-cli/${VERSION}` });
   }
 
   private async credential(): Promise<string> {
-    if (this.options.keyFile !== undefined) return readSecretFile(this.options.keyFile);
+    const { keyFile } = this.options;
+    if (keyFile !== undefined) return (await import('./secret-file.js')).readSecretFile(keyFile);
     const credential = this.terminal.env.KEYLEDGER_KEY?.trim();
     if (!credential) {
       throw new UsageError('No management key: set KEYLEDGER_KEY, or name a file that holds it with --key-file');
     }
     return credential;
   }
+}
+
+async function reserve(path: string): Promise<SecretFile> {
+  const { SecretFile } = await import('./secret-file.js');
+  return SecretFile.reserve(path);
 }

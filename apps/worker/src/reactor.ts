@@ -61,6 +61,13 @@ export class ReactorLoop {
     return lastError === undefined ? told : { ...told, lastError };
   }
 
+  /** @throws Error that says that it does not follow the log, and why; `what` is what it follows it for */
+  assertFollowing(what: string): void {
+    const { subscribed, lastError } = this.told;
+    if (subscribed && lastError === undefined) return;
+    throw new Error(`${what} are not followed${lastError === undefined ? '' : `: ${lastError}`}`);
+  }
+
   /** Has it read its checkpoint again and go on from there. */
   beginAnew(): void {
     this.session.abort();

@@ -94,10 +94,7 @@ export class Time {
   assertReady(): void {
     const problem = this.clock.problem();
     if (problem !== undefined) throw new Error(problem);
-    for (const { loop } of this.loops) {
-      const { subscribed, lastError } = loop.state();
-      if (!subscribed) throw new Error(`deadlines are not followed${lastError === undefined ? '' : `: ${lastError}`}`);
-    }
+    for (const { loop } of this.loops) loop.assertFollowing('deadlines');
   }
 
   private process(keys: KeyDeadlines, deliveries: Deliveries): void {

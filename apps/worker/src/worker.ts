@@ -21,7 +21,7 @@ import { Outbound } from './outbound.js';
 import { measureProjector } from './projector-metrics.js';
 import { measureQueues } from './queue-metrics.js';
 import { Queues } from './queues.js';
-import { ReactorLoop } from './reactor.js';
+import { ReactorLoop, type Reactor } from './reactor.js';
 import { SiemPush } from './siem-push.js';
 import type { WorkerConfig } from './settings.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
@@ -77,9 +77,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const siem = new SiemPush({ store, decisions, channels, checkpoints, outbound, sealing, metrics, logger });
   const leaks = leakWork({ redis, readModel, checkpoints, decisions, personal, logger });
   const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
-  const reactors = [...notifications.reactors, leaks.finisher].map((reactor) => {
-    return new ReactorLoop(reactor, store, checkpoints, logger);
-  });
+  const loopOf = (reactor: Reactor) => new ReactorLoop(reactor, store, checkpoints, logger);
+  const news = notifications.reactors.map(loopOf);
+  const incidents = [leakList, loopOf(leaks.finisher)];
   const stores = { store, redis, readModel, queues };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
   const audit = assembleAudit({
@@ -103,7 +103,12 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     credentials: new Credentials(readModel, new KeyDigests(peppers), systemClock),
     failed: new FailedCredentials(logger, metrics),
   };
-  const readiness = { ...readinessOf(projector, rollUp), deadlines: () => time.assertReady() };
+  const readiness = {
+    ...readinessOf(projector, rollUp),
+    deadlines: () => time.assertReady(),
+    notifications: () => news.forEach((loop) => loop.assertFollowing('notifications')),
+    leaks: () => incidents.forEach((loop) => loop.assertFollowing('leaks')),
+  };
   const http = await bootstrapHttp(WorkerModule.of(readiness), {
     name: 'worker',
     host: config.host,
@@ -122,10 +127,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     channels.run(end.signal),
     siem.run(end.signal),
     notifications.watch(end.signal),
-    leakList.run(end.signal),
     leaks.watchList(leakList, end.signal),
     leaks.watchDecoys(end.signal),
-    ...reactors.map((loop) => loop.run(end.signal)),
+    ...[...news, ...incidents].map((loop) => loop.run(end.signal)),
   ]);
   await time.start(end.signal);
   housekeeping.start();

@@ -1,4 +1,6 @@
 /**
+ * `@keyledger/domain/key-format` is this file alone, for a program that is short beside the loading of all of domain.
+ *
  * The text of a key: `{prefix}_{environment}_{secretId}_{secret}{checksum}`. Base62 has no `_`, so a key splits in one
  * way only and is selected whole by a double click.
  */

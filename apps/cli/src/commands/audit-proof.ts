@@ -4,7 +4,8 @@ import type { AuditKeyList, CheckpointView, ConsistencyView, InclusionView } fro
 import type { Command } from 'commander';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
 import { examples, list, wholeNumber } from '../options.js';
-import { fields, table } from '../print.js';
+import { fields } from '../print.js';
+import { table } from '../table.js';
 import type { RunWith } from '../run.js';
 import { SecretFile } from '../secret-file.js';
 import type { Session } from '../session.js';

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { UsageError } from '../exit.js';
 import { examples } from '../options.js';
-import { table, type Column } from '../print.js';
+import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import type { Session } from '../session.js';
 

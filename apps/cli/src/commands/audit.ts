@@ -11,7 +11,8 @@ import type {
 import { Command, Option } from 'commander';
 import { Unreachable, UsageError } from '../exit.js';
 import { examples, list, wholeNumber } from '../options.js';
-import { fields, table, type Column } from '../print.js';
+import { fields } from '../print.js';
+import { table, type Column } from '../table.js';
 import { readSecretFile } from '../secret-file.js';
 import type { RunWith } from '../run.js';
 import type { Session } from '../session.js';

@@ -11,7 +11,8 @@ import type {
 import { Command, Option } from 'commander';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
 import { changing, examples, list, wholeNumber, yieldingSecret } from '../options.js';
-import { fields, table, type Column } from '../print.js';
+import { fields } from '../print.js';
+import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import { readSecretFile } from '../secret-file.js';
 import type { ChangeOptions, SecretOptions, Session } from '../session.js';

@@ -5,7 +5,8 @@ import { compactDecrypt, importJWK, type CryptoKey, type JWK } from 'jose';
 import { readFile } from 'node:fs/promises';
 import { UsageError } from '../exit.js';
 import { examples, yieldingSecret } from '../options.js';
-import { fields, table, type Column } from '../print.js';
+import { fields } from '../print.js';
+import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import type { SecretOptions, Session } from '../session.js';
 

@@ -6,7 +6,8 @@ import type {
   RotationView,
   SecretUseView,
 } from '@keyledger/contracts/http';
-import { fields, table, type Column, type Terminal } from '../print.js';
+import { fields, type Terminal } from '../print.js';
+import { table, type Column } from '../table.js';
 
 const KEY_COLUMNS: Column<KeyView>[] = [
   { head: 'KEY', of: ({ keyId }) => keyId, whole: true },

@@ -1,19 +1,8 @@
 import { KEY_KINDS, KEY_STATES, REVOCATION_REASONS } from '@keyledger/contracts';
 import { Command, Option } from 'commander';
 import { EXIT, UsageError } from '../exit.js';
-import {
-  changing,
-  examples,
-  list,
-  owning,
-  pairs,
-  rotating,
-  rotationOf,
-  seconds,
-  wholeNumber,
-  yieldingSecret,
-  type RotationOptions,
-} from '../options.js';
+import { changing, examples, list, pairs, wholeNumber, yieldingSecret } from '../options.js';
+import { owning, rotating, rotationOf, seconds, type RotationOptions } from '../key-options.js';
 import type { RunWith } from '../run.js';
 import type { ChangeOptions, SecretOptions, Session } from '../session.js';
 import type {

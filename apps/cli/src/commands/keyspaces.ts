@@ -1,8 +1,10 @@
 import { SCANNER_FORMATS } from '@keyledger/contracts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../exit.js';
-import { fields, table, type Column } from '../print.js';
-import { changing, examples, list, ROTATION_MODES, rotationOf, wholeNumber, yesOrNo } from '../options.js';
+import { fields } from '../print.js';
+import { table, type Column } from '../table.js';
+import { changing, examples, list, wholeNumber, yesOrNo } from '../options.js';
+import { ROTATION_MODES, rotationOf } from '../key-options.js';
 import { rotationRuleText } from './key-text.js';
 import type { ChangeOptions } from '../session.js';
 import type { RunWith } from '../run.js';

@@ -1,7 +1,8 @@
 import type { NotificationList, NotificationSummary } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
 import { changing, examples, wholeNumber } from '../options.js';
-import { fields, table, type Column } from '../print.js';
+import { fields } from '../print.js';
+import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import type { ChangeOptions } from '../session.js';
 

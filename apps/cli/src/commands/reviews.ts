@@ -2,7 +2,8 @@ import { ATTESTATION_DECISIONS, KEY_STATES } from '@keyledger/contracts';
 import type { AttestedKey, ReviewDetail, ReviewedKeyView, ReviewList, ReviewView } from '@keyledger/contracts/http';
 import { Argument, Command, Option } from 'commander';
 import { changing, examples, list, wholeNumber } from '../options.js';
-import { fields, table, type Column } from '../print.js';
+import { fields } from '../print.js';
+import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import type { ChangeOptions, Session } from '../session.js';
 

@@ -1,12 +1,21 @@
-import { PREFIX_PATTERN } from '@keyledger/domain';
+import { PREFIX_PATTERN } from '@keyledger/domain/key-format';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
 import { examples, list } from '../options.js';
 import { printable } from '../print.js';
 import type { RunWith } from '../run.js';
-import { filesBelow, isBinary, piecesOf, type FileRules } from '../scan/files.js';
-import { FORMATS, writerOf, type Finding, type FindingsWriter, type Format, type Summary } from '../scan/findings.js';
-import { commitOf, readHistory, type GitObject } from '../scan/git-history.js';
+import { filesBelow, isBinary, type FileRules } from '../scan/files.js';
+import {
+  FORMATS,
+  jsonWriter,
+  textWriter,
+  type Finding,
+  type FindingsWriter,
+  type Format,
+  type Summary,
+} from '../scan/findings.js';
+import type { GitObject } from '../scan/git-history.js';
 import { ALLOW, TextScan, type Match, type ScanRules } from '../scan/text-scan.js';
 import type { Session } from '../session.js';
 
@@ -53,28 +62,45 @@ export function scanCommand(runWith: RunWith): Command {
     'scan . --git=origin/main..HEAD',
     'git diff --cached | keyledger scan --stdin',
     `scan src --pattern 'github=ghp_[0-9A-Za-z]{36}'`,
-  ).action(runWith((session, paths: string[], options: ScanOptions) => new Run(session, options).scan(paths)));
+  ).action(
+    runWith(async (session, paths: string[], options: ScanOptions) => {
+      const writer = await writerFor(session, options);
+      return new Run(session, options, writer).scan(paths);
+    }),
+  );
+}
+
+// What only some runs need is loaded by them: a scan before every commit is short beside loading all of it.
+async function writerFor(
+  { options, terminal }: Session,
+  { format, pattern = [] }: ScanOptions,
+): Promise<FindingsWriter> {
+  const chosen = format ?? (options.json ? 'json' : 'text');
+  if (chosen === 'text') return textWriter(terminal.stdout);
+  if (chosen === 'json') return jsonWriter(terminal.stdout);
+  const { sarifWriter } = await import('../scan/sarif.js');
+  return sarifWriter(
+    terminal.stdout,
+    pattern.map(({ name }) => name),
+  );
 }
 
 /** One run of the command. */
 class Run {
-  private readonly rules: ScanRules;
-  private readonly writer: FindingsWriter;
+  private readonly text: TextScan;
+  /** What becomes of a match in the text at hand. */
+  private matched: (match: Match) => void = () => undefined;
   private readonly summary: Summary = { texts: 0, bytes: 0, binarySkipped: 0, findings: 0, errors: 0 };
   private readonly keys = new Set<string>();
 
   constructor(
     private readonly session: Session,
     private readonly options: ScanOptions,
+    private readonly writer: FindingsWriter,
   ) {
-    const { prefix, pattern = [], format } = options;
-    this.rules = { patterns: pattern, ...(prefix && { prefixes: prefix }) };
-    const chosen = format ?? (session.options.json ? 'json' : 'text');
-    this.writer = writerOf(
-      chosen,
-      session.terminal.stdout,
-      pattern.map(({ name }) => name),
-    );
+    const { prefix, pattern = [] } = options;
+    const rules: ScanRules = { patterns: pattern, ...(prefix && { prefixes: prefix }) };
+    this.text = new TextScan(rules, (match) => this.matched(match));
   }
 
   async scan(paths: readonly string[]): Promise<ExitCode> {
@@ -96,63 +122,72 @@ class Run {
     const { exclude = [], skipIgnored = false, binary = false } = this.options;
     const rules: FileRules = { exclude, skipIgnored, binary };
     for (const path of filesBelow(root, rules, (failed, error) => this.fail(failed, error))) {
+      this.matched = (match) => this.found({ ...match, path });
       try {
-        this.scanPieces(piecesOf(path), (match) => this.found({ ...match, path }));
+        this.scanFile(path);
       } catch (error) {
         this.fail(path, error as Error);
       }
     }
   }
 
-  private scanPieces(pieces: Iterable<Buffer>, found: (match: Match) => void): void {
-    let text: TextScan | undefined;
-    for (const piece of pieces) {
-      if (!text && !this.options.binary && isBinary(piece)) {
-        this.summary.binarySkipped++;
-        return;
+  private scanFile(path: string): void {
+    const file = openSync(path, 'r');
+    let taken = 0;
+    try {
+      for (;;) {
+        const { space } = this.text;
+        const count = readSync(file, space, 0, space.length, null);
+        if (count === 0) break;
+        if (taken === 0 && this.isPassedOver(space.subarray(0, count))) return;
+        this.text.take(count);
+        taken += count;
       }
-      text ??= new TextScan(this.rules, found);
-      text.feed(piece);
-      this.summary.bytes += piece.length;
+      this.summary.texts++;
+    } finally {
+      closeSync(file);
+      this.text.end();
+      this.summary.bytes += taken;
     }
-    text?.end();
-    this.summary.texts++;
+  }
+
+  private isPassedOver(beginning: Buffer): boolean {
+    if (this.options.binary || !isBinary(beginning)) return false;
+    this.summary.binarySkipped++;
+    return true;
   }
 
   private async scanInput(): Promise<void> {
-    const text = new TextScan(this.rules, (match) => this.found({ ...match, path: '(standard input)' }));
+    this.matched = (match) => this.found({ ...match, path: '(standard input)' });
     for await (const chunk of this.session.terminal.stdin) {
       const piece = Buffer.from(chunk as Buffer);
       this.summary.bytes += piece.length;
-      text.feed(piece);
+      this.text.feed(piece);
     }
-    text.end();
+    this.text.end();
     this.summary.texts++;
   }
 
   private async scanHistory(repository: string, range: string | undefined): Promise<void> {
+    const { commitOf, readHistory } = await import('../scan/git-history.js');
     const open: { object: GitObject; match: Match }[] = [];
-    let object: GitObject | undefined;
-    let text: TextScan | undefined;
+    let isFirst = true;
+    let skipped = false;
     await readHistory(repository, range, {
-      begin: (next) => {
-        object = next;
-        text = undefined;
+      begin: (object) => {
+        this.matched = (match) => open.push({ object, match });
+        isFirst = true;
+        skipped = false;
         this.summary.texts++;
       },
       piece: (bytes) => {
-        if (!object) return;
-        if (!text && !this.options.binary && isBinary(bytes)) {
-          this.summary.binarySkipped++;
-          object = undefined;
-          return;
-        }
-        const { ...from } = object;
-        text ??= new TextScan(this.rules, (match) => open.push({ object: from, match }));
-        text.feed(bytes);
+        if (isFirst) skipped = this.isPassedOver(bytes);
+        isFirst = false;
+        if (skipped) return;
+        this.text.feed(bytes);
         this.summary.bytes += bytes.length;
       },
-      end: () => text?.end(),
+      end: () => this.text.end(),
     });
     let last: { id: string; commit: string } | undefined;
     for (const { object: from, match } of open) {

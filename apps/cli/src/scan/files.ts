@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, opendirSync, readSync, statSync } from 'node:fs';
+import { opendirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { PIECE_BYTES } from './text-scan.js';
 
 /** Folders that hold what others wrote. The history of a repository is scanned by `--git`. */
 const SKIPPED_FOLDERS = ['.git', 'node_modules'];
@@ -79,17 +78,4 @@ function isPassedOver(name: string, { exclude }: FileRules): boolean {
 
 export function isBinary(piece: Buffer): boolean {
   return piece.subarray(0, LOOKED_AT_BYTES).includes(0);
-}
-
-/** A buffer for all reads: what is read is used before the next read. */
-const piece = Buffer.allocUnsafe(PIECE_BYTES);
-
-/** The pieces of a file; each is valid until the next is asked for. */
-export function* piecesOf(path: string): Generator<Buffer> {
-  const file = openSync(path, 'r');
-  try {
-    for (let count = readSync(file, piece); count > 0; count = readSync(file, piece)) yield piece.subarray(0, count);
-  } finally {
-    closeSync(file);
-  }
 }

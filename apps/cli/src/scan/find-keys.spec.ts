@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { maskOf, mintKey } from '@keyledger/domain';
+import { classifyKey, maskOf, mintKey } from '@keyledger/domain';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
-import { TextScan, type Match, type ScanRules } from './text-scan.js';
+import { REACH, TextScan, type Match, type ScanRules } from './text-scan.js';
 
 const mint = (prefix = 'acme', environment = 'live') => mintKey(prefix, environment, (count) => randomBytes(count)).key;
 
@@ -12,6 +12,19 @@ function scan(pieces: readonly (string | Buffer)[], rules: Partial<ScanRules> = 
   for (const piece of pieces) text.feed(Buffer.from(piece as string));
   text.end();
   return matches;
+}
+
+/** What is to be found, by the plain reading: the expression at every place, and the checksum. */
+function plainly(text: string): { key: string; line: number; column: number }[] {
+  const expression = /(?=([a-z][a-z0-9]{1,13}_[a-z][a-z0-9]{1,11}_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}))/g;
+  const keys: { key: string; line: number; column: number }[] = [];
+  for (const { 1: key = '', index: at } of text.matchAll(expression)) {
+    if (typeof classifyKey(key) !== 'object') continue;
+    const before = text.slice(0, at);
+    const lineStart = before.lastIndexOf('\n') + 1;
+    keys.push({ key, line: before.split('\n').length, column: at - lineStart + 1 });
+  }
+  return keys;
 }
 
 /** Cuts a text at places of its own. */
@@ -41,7 +54,47 @@ const filling = fc.oneof(
   fc.constant('x'.repeat(10_000)),
 );
 
+/** Keys, what nearly is one, and what misleads a search: runs of every length, `_` beside `_`, parts of keys. */
+const part = fc.oneof(
+  word(1, 13).map((prefix) => mint(prefix)),
+  fc.tuple(word(1, 13), fc.nat(80)).map(([prefix, length]) => mint(prefix).slice(0, length)),
+  fc.tuple(word(1, 13), fc.nat(80)).map(([prefix, start]) => mint(prefix).slice(start)),
+  fc.constantFrom('_', '__', '\n', ' ', '-', 'a', 'acme_live_', 'x'.repeat(12), 'x'.repeat(48), 'x'.repeat(49)),
+  fc.constantFrom(
+    '_'.repeat(100),
+    '_x'.repeat(60),
+    `${'_'.padEnd(13, 'x')}`.repeat(9),
+    `${'_'.padEnd(50, 'x')}`.repeat(4),
+  ),
+  noise,
+  fc.tuple(noise, fc.nat(5000)).map(([text, times]) => text.repeat(times / Math.max(1, text.length))),
+);
+
 describe('finding keys in a text', () => {
+  it('finds exactly what the expression and the checksum find, wherever the pieces are cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(part, { maxLength: 12 }),
+        fc.nat(3),
+        // More than is looked at in one go.
+        fc.nat(300_000),
+        fc.array(fc.tuple(fc.boolean(), fc.nat()), { maxLength: 8 }),
+        (parts, lines, before, places) => {
+          const [head, middle] = [' '.repeat(before) + '\n'.repeat(lines), parts.join('')];
+          const text = Buffer.from(head + middle + ' '.repeat(2 * REACH), 'latin1');
+          // Anywhere, or so that what is looked at ends among the parts.
+          const ends = places.map(([near, place]) =>
+            near ? head.length + (place % (middle.length + 1)) + REACH : place % text.length,
+          );
+          const pieces = cut(text, ends);
+          const found = scan(pieces).map(({ key, line, column }) => ({ key, line, column }));
+          expect(found).toEqual(plainly(text.toString('latin1')));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
   it('finds every minted key, whatever stands around it and wherever the pieces are cut', () => {
     fc.assert(
       fc.property(

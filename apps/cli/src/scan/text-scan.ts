@@ -1,6 +1,6 @@
-import { maskOf } from '@keyledger/domain';
-import { findKeys, latin1, LONGEST_KEY } from './find-keys.js';
-import { newlinesIn } from './newlines.js';
+import { maskOf } from '@keyledger/domain/key-format';
+import { findKeys, TAIL } from './find-keys.js';
+import { lineRoom } from './newlines.js';
 
 /** Something that looks like a key, and where. */
 export interface Match {
@@ -23,18 +23,20 @@ export interface ScanRules {
 export const KEY_RULE = 'keyledger-key';
 export const ALLOW = 'keyledger:allow';
 /** How far around a match its line is looked at, and how long a match of a further pattern can be. */
-const REACH = 4096;
+export const REACH = 4096;
 const NEWLINE = 0x0a;
-const UNDERSCORE = 0x5f;
 /** What is looked at in one go: little enough to stay in the processor's cache. */
-export const PIECE_BYTES = 1 << 18;
+const ROOM_BYTES = 2 * REACH + (1 << 18);
 
-/** Scans one text that comes in pieces of any size, in memory that does not grow with it or with its lines. */
+/**
+ * Scans texts, one after the other, each in pieces of any size, in memory that does not grow with a text or its lines.
+ * The pieces are put into `space`, or handed to `feed`.
+ */
 export class TextScan {
-  /** What was held back of the pieces before, at the head of `room`, where the next piece is put behind it. */
-  private held: Buffer = Buffer.alloc(0);
-  private room: Buffer | undefined;
-  /** Where `held` begins in the text, its line, and where that line begins. */
+  private readonly room = lineRoom(ROOM_BYTES);
+  /** How much of the room is taken: what was held back of the pieces before. */
+  private taken = 0;
+  /** Where the room begins in the text, its line, and where that line begins. */
   private offset = 0;
   private line = 1;
   private lineStart = 0;
@@ -46,53 +48,63 @@ export class TextScan {
     private readonly found: (match: Match) => void,
   ) {}
 
+  /** Where the next bytes of the text may be put; never empty, good until they are taken. */
+  get space(): Buffer {
+    return this.room.bytes.subarray(this.taken);
+  }
+
+  /** Takes so many bytes that stand in `space`. */
+  take(count: number): void {
+    this.taken += count;
+    const drop = this.taken - 2 * REACH;
+    if (drop <= 0) return;
+    this.tell(this.taken - REACH);
+    this.pass(drop);
+    this.room.bytes.copyWithin(0, drop, this.taken);
+    this.taken -= drop;
+  }
+
   feed(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; at += PIECE_BYTES) this.next(bytes.subarray(at, at + PIECE_BYTES));
+    for (let at = 0; at < bytes.length;) {
+      const count = bytes.copy(this.space, 0, at);
+      this.take(count);
+      at += count;
+    }
   }
 
-  private next(piece: Buffer): void {
-    this.room ??= Buffer.allocUnsafeSlow(2 * REACH + PIECE_BYTES);
-    const { length } = this.held;
-    piece.copy(this.room, length);
-    const text = this.room.subarray(0, length + piece.length);
-    this.tell(text, text.length - REACH);
-    const drop = Math.max(0, text.length - 2 * REACH);
-    this.pass(text, drop);
-    this.room.copyWithin(0, drop, text.length);
-    this.held = this.room.subarray(0, text.length - drop);
-  }
-
+  /** The text has ended; what comes next is another. */
   end(): void {
-    this.tell(this.held, this.held.length);
-    this.held = Buffer.alloc(0);
+    this.tell(this.taken);
+    this.taken = 0;
+    this.offset = 0;
+    this.line = 1;
+    this.lineStart = 0;
+    this.told = 0;
   }
 
-  /** Tells the matches that end at or before a place of `text` and were not told before. */
-  private tell(text: Buffer, until: number): void {
+  /** Tells the matches that end at or before a place of the room and were not told before. */
+  private tell(until: number): void {
     const after = this.told - this.offset;
     if (until <= after) return;
+    const text = this.room.bytes.subarray(0, this.taken);
     const matches: [start: number, end: number, rule: string][] = [];
-    const from = Math.max(0, after - LONGEST_KEY);
-    const underscore = text.indexOf(UNDERSCORE, from);
-    if (underscore >= 0) {
-      findKeys(text, underscore, (start, end) => {
-        if (end > after && end <= until) matches.push([start, end, KEY_RULE]);
-      });
-    }
+    findKeys(text, Math.max(0, after - TAIL), (start, end) => {
+      if (end > after && end <= until) matches.push([start, end, KEY_RULE]);
+    });
     if (this.rules.patterns.length > 0) this.matchPatterns(text, after, until, matches);
-    if (matches.length === 0) {
-      this.told = this.offset + until;
-      return;
-    }
+    if (matches.length > 0) this.tellPlaces(text, matches);
+    this.told = this.offset + until;
+  }
+
+  private tellPlaces(text: Buffer, matches: [start: number, end: number, rule: string][]): void {
     const lines = new Lines(text, this.line, this.lineStart - this.offset);
     for (const [start, end, rule] of matches.sort(([one], [other]) => one - other)) {
       const place = lines.placeOf(start);
-      const key = latin1(text, start, end);
+      const key = text.toString('latin1', start, end);
       if (!this.wanted(rule, key) || lines.around(start, end).includes(ALLOW)) continue;
       const mask = rule === KEY_RULE ? maskOf(key) : `${key.slice(0, Math.min(4, key.length >> 2))}…`;
       this.found({ rule, mask, ...place, ...(rule === KEY_RULE && { key }) });
     }
-    this.told = this.offset + until;
   }
 
   private matchPatterns(text: Buffer, after: number, until: number, matches: [number, number, string][]): void {
@@ -112,9 +124,9 @@ export class TextScan {
     return prefixes.some((one) => prefix === one || prefix === `${one}pk`);
   }
 
-  private pass(text: Buffer, count: number): void {
-    this.line += newlinesIn(text, count);
-    const last = count > 0 ? text.lastIndexOf(NEWLINE, count - 1) : -1;
+  private pass(count: number): void {
+    this.line += this.room.newlinesIn(count);
+    const last = this.room.bytes.lastIndexOf(NEWLINE, count - 1);
     if (last >= 0) this.lineStart = this.offset + last + 1;
     this.offset += count;
   }
@@ -148,6 +160,6 @@ class Lines {
   around(start: number, end: number): string {
     const next = this.text.indexOf(NEWLINE, end);
     const until = Math.min(next < 0 ? this.text.length : next, end + REACH);
-    return latin1(this.text, Math.max(0, this.start, start - REACH), until);
+    return this.text.toString('latin1', Math.max(0, this.start, start - REACH), until);
   }
 }

@@ -17,7 +17,7 @@ import {
   OptionalOrNull,
   Paragraph,
 } from './fields.js';
-import { RotationInput } from './keyspaces.dto.js';
+import { OptionalRotation, type RotationInput } from './keyspaces.dto.js';
 import { PageQuery } from './page.dto.js';
 
 const graceLength = {
@@ -149,14 +149,7 @@ export class IssueKeyRequest {
   decoy?: boolean;
 
   /** How the key is rotated, in place of the keyspace's rule; null: it is not rotated by policy. */
-  @ApiProperty({ required: false, nullable: true, type: RotationInput })
-  @OptionalOrNull()
-  @IsObject({
-    message: 'is not an object',
-    context: { fix: 'e.g. {"every": "P30D", "grace": "P1D", "mode": "announce"}' },
-  })
-  @ValidateNested()
-  @Type(() => RotationInput)
+  @OptionalRotation()
   rotation?: RotationInput | null;
 }
 
@@ -190,14 +183,7 @@ export class ChangeKeyRequest {
   expiresAt?: string;
 
   /** How the key is rotated, in place of the keyspace's rule; null: it is not rotated by policy. */
-  @ApiProperty({ required: false, nullable: true, type: RotationInput })
-  @OptionalOrNull()
-  @IsObject({
-    message: 'is not an object',
-    context: { fix: 'e.g. {"every": "P30D", "grace": "P1D", "mode": "announce"}' },
-  })
-  @ValidateNested()
-  @Type(() => RotationInput)
+  @OptionalRotation()
   rotation?: RotationInput | null;
 }
 

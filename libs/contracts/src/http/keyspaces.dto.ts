@@ -2,7 +2,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsArray, IsBoolean, IsIn, IsObject, ValidateNested } from 'class-validator';
 import { KEY_KINDS, type KeyKind } from '../words.js';
-import { IsDuration, IsRule, LIMITS, Line, Lines, oneOf, Optional, OptionalOrNull } from './fields.js';
+import { both, IsDuration, IsRule, LIMITS, Line, Lines, oneOf, Optional, OptionalOrNull } from './fields.js';
 
 const SECOND_ROTATION = ['end-oldest', 'refuse'] as const;
 const ROTATION_MODES = ['announce', 'automatic'] as const;
@@ -32,6 +32,19 @@ export class RotationInput {
   @IsIn(ROTATION_MODES, oneOf(ROTATION_MODES))
   mode: 'announce' | 'automatic';
 }
+
+/** A rule of rotation that may be left out; `null` says that there is none. */
+export const OptionalRotation = (): PropertyDecorator =>
+  both(
+    ApiProperty({ required: false, nullable: true, type: RotationInput }),
+    OptionalOrNull(),
+    IsObject({
+      message: 'is not an object',
+      context: { fix: 'e.g. {"every": "P30D", "grace": "P1D", "mode": "announce"}' },
+    }),
+    ValidateNested(),
+    Type(() => RotationInput),
+  );
 
 /** What happens to a key that nobody has used for so long. */
 export class UnusedInput {
@@ -134,14 +147,7 @@ export class PolicyInput {
   expiryWarnings?: string[];
 
   /** How keys are rotated by policy; null: they are not. */
-  @ApiProperty({ required: false, nullable: true, type: RotationInput })
-  @OptionalOrNull()
-  @IsObject({
-    message: 'is not an object',
-    context: { fix: 'e.g. {"every": "P30D", "grace": "P1D", "mode": "announce"}' },
-  })
-  @ValidateNested()
-  @Type(() => RotationInput)
+  @OptionalRotation()
   rotation?: RotationInput | null;
 
   /**
