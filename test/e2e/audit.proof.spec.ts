@@ -77,15 +77,20 @@ async function covered(): Promise<{ keyId: string; event: { id: string; position
   return { keyId, event };
 }
 
+const MAIN = 'dist/apps/cli/src/main.js';
+const ran = (args: string[], env: NodeJS.ProcessEnv) => {
+  const options = { env, encoding: 'utf8', timeout: 60_000 } as const;
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, 'audit', ...args], options);
+  return { status, stdout, stderr };
+};
+
 function cli(...args: string[]) {
   const env = { ...process.env, KEYLEDGER_URL: system.api.baseUrl, KEYLEDGER_KEY: system.adminKey };
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/apps/cli/src/main.js', 'audit', ...args], {
-    env: { ...env, EVENTSTORE_URL: system.eventStore.url, KEYLEDGER_DATA_DIR: join(folder, 'none') },
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { status, stdout, stderr };
+  return ran(args, { ...env, EVENTSTORE_URL: system.eventStore.url, KEYLEDGER_DATA_DIR: join(folder, 'none') });
 }
+
+/** With nothing that leads to a server. */
+const offline = (...args: string[]) => ran(args, { PATH: process.env['PATH'] });
 
 describe('a signed checkpoint', () => {
   it('is signed by the configured key, and comes as JSON, as text and in a list', async () => {
@@ -197,6 +202,41 @@ describe('keyledger audit', () => {
     const stranger = formatVerifierKey(parseSignerKey(generateSignerKey('keys.example.com/audit')));
     expect(cli('verify', bundle, '--trusted-key', stranger).stdout).toContain('CHECKPOINT_REFUSED');
     expect(cli('verify', bundle, '--trusted-key', 'no key')).toMatchObject({ status: 2 });
+  });
+
+  it('checks a receipt offline, and refuses it for another event, another key and one that was altered', async () => {
+    const { event } = await covered();
+    const [receipt, leaf, keys] = ['event.tlog-proof', 'event.json', 'keys.txt'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    expect(cli('receipt', event.id, '--out', receipt, '--leaf', leaf)).toMatchObject({ status: 0 });
+    writeFileSync(keys, `${vkey}\n`);
+    const check = (...more: string[]) => offline('verify-receipt', receipt, ...more);
+    const proved = check('--leaf', leaf, '--trusted-keys', keys, '--json');
+    expect(proved.status).toBe(0);
+    expect(JSON.parse(proved.stdout)).toMatchObject({
+      ok: true,
+      event: { id: event.id, type: 'KeyIssued', position: String(event.position) },
+      checkpoint: { origin: 'keys.example.com/audit', signedBy: [vkey] },
+    });
+    expect(check('--leaf', leaf, '--trusted-key', vkey).stdout).toContain(event.id);
+
+    const other = join(folder, 'other.json');
+    writeFileSync(other, readFileSync(leaf, 'utf8').replace('KeyIssued', 'KeyRevoked'));
+    const refused = check('--leaf', other, '--trusted-key', vkey);
+    expect([refused.status, refused.stdout]).toEqual([6, expect.stringContaining('NOT_INCLUDED')]);
+    writeFileSync(other, JSON.stringify(JSON.parse(readFileSync(leaf, 'utf8')), undefined, 2));
+    expect(check('--leaf', other, '--trusted-key', vkey).stdout).toContain('canonical form');
+    const stranger = formatVerifierKey(parseSignerKey(generateSignerKey('keys.example.com/audit')));
+    const untrusted = check('--leaf', leaf, '--trusted-key', stranger);
+    expect([untrusted.status, untrusted.stdout]).toEqual([6, expect.stringContaining('UNKNOWN_KEY')]);
+    expect(check('--leaf', leaf).status).toBe(2);
+    expect(check('--leaf', join(folder, 'nowhere'), '--trusted-key', vkey).status).toBe(2);
+
+    writeFileSync(receipt, readFileSync(receipt, 'utf8').replace(/^index .*$/m, 'index 0'));
+    expect(check('--leaf', leaf, '--trusted-key', vkey).status).toBe(6);
   });
 
   it('exports by instants and by positions what was recorded between them', async () => {

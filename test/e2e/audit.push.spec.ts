@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { redisNames } from '@keyledger/contracts';
 import { connectRedis } from '@keyledger/read-model';
@@ -29,12 +30,22 @@ let receiver: Receiver;
 let keyspaceId: string;
 /** Whether the receiver answers 503 at `/down`. */
 let down = false;
+/** When requests came to `/busy`; the first is told to come again later. */
+const busyAt: number[] = [];
+const BUSY_SECONDS = 2;
+/** Whether the receiver leaves requests at `/killed` without an answer. */
+let hanging = false;
 
 beforeAll(async () => {
   const gone = (response: ServerResponse): void => void response.writeHead(410).end();
   receiver = await startReceiver({
     down: (response) => void response.writeHead(down ? 503 : 204).end(),
     gone,
+    busy: (response) => {
+      const headers = busyAt.push(performance.now()) === 1 ? { 'retry-after': String(BUSY_SECONDS) } : {};
+      response.writeHead(busyAt.length === 1 ? 429 : 204, headers).end();
+    },
+    killed: (response) => (hanging ? undefined : void response.writeHead(204).end()),
   });
   system = await startSystem({ KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1' });
   desk = new Desk(system);
@@ -179,6 +190,80 @@ describe('a channel of the format cloudevents', () => {
       expect(new Set(ids).size).toBe(ids.length);
     } finally {
       await second.stop();
+    }
+  });
+
+  it('sends what has gathered in requests of 100 events and 256 KiB at most, in order and each once', async () => {
+    const path = `/v1/channels/${(await trailTo('/many', { keyspaceId })).channelId}`;
+    expect((await desk.admin.patch(path, { enabled: false })).status).toBe(200);
+    const owner = { id: 'app_many', type: 'service' };
+    const imported = async (amount: number, metadata: object): Promise<string[]> => {
+      const keys = Array.from({ length: amount }, (_, index) => {
+        const sha256 = randomBytes(32).toString('hex');
+        return { sha256, environment: 'live', name: `many ${index}`, owner, scopes: ['a:b'], metadata };
+      });
+      const { body } = await desk.admin.post('/v1/keys/import', { keyspaceId, keys });
+      return body.results.map(({ keyId }: { keyId: string }) => keyId);
+    };
+    const small = await imported(220, {});
+    const large = await imported(80, Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, name.repeat(1000)])));
+    expect((await desk.admin.patch(path, { enabled: true })).status).toBe(200);
+    const isImport = ({ type }: Pushed) => type === 'keyledger.KeyImported';
+    const came = () => receiver.at('/many').flatMap(eventsIn).filter(isImport);
+    await eventually('all came', () => came().length >= small.length + large.length);
+    expect(came().map(({ subject }) => subject)).toHaveLength(300);
+    expect(new Set(came().map(({ subject }) => subject))).toEqual(new Set([...small, ...large]));
+    const sequences = came().map(({ sequence }) => sequence);
+    expect(sequences).toEqual(sequences.toSorted());
+    const requests = receiver.at('/many').map((one) => ({ events: eventsIn(one).length, bytes: one.text.length }));
+    expect(Math.max(...requests.map(({ events }) => events))).toBe(100);
+    expect(Math.max(...requests.map(({ bytes }) => bytes))).toBeLessThanOrEqual(256 * 1024);
+    expect(requests.some(({ events, bytes }) => events < 100 && bytes > 250 * 1024)).toBe(true);
+  });
+
+  it('waits as long as its receiver says in Retry-After, and sends the same again', async () => {
+    await trailTo('/busy', { keyspaceId });
+    const keyId = await life(keyspaceId);
+    await eventually('its trail came', () => expect(typesOf('/busy', keyId)).toEqual(LIFE));
+    const [first, second] = receiver.at('/busy');
+    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+    expect(eventsIn(second as Delivery)).toEqual(eventsIn(first as Delivery));
+    expect(Number(busyAt[1]) - Number(busyAt[0])).toBeGreaterThanOrEqual(BUSY_SECONDS * 1000);
+  });
+
+  it('goes on in another worker without a gap after the one that pushed was killed, and only with what was not taken', async () => {
+    const channel = await trailTo('/killed', { keyspaceId });
+    const taken = await life(keyspaceId);
+    await eventually('its trail came', () => expect(typesOf('/killed', taken)).toEqual(LIFE));
+    const before = receiver.at('/killed').length;
+    hanging = true;
+    const inFlight = await life(keyspaceId);
+    await eventually('a request hangs', () => receiver.at('/killed').length > before);
+    const second = await startApp('worker', system.env);
+    try {
+      await system.worker.kill();
+      hanging = false;
+      const redis = connectRedis(system.redis.url);
+      const holder = `${redisNames.checkpoint(`siem:${channel.channelId}`)}:holder`;
+      // Whoever was killed holds the channel for 30 s at most; they pass here sooner.
+      const left = await eventually('Redis answers', () => redis.pttl(holder));
+      expect(left).toBeGreaterThan(0);
+      expect(left).toBeLessThanOrEqual(30_000);
+      await redis.pexpire(holder, 1);
+      redis.disconnect();
+      const again = (): Pushed[] =>
+        receiver
+          .at('/killed')
+          .slice(before + 1)
+          .flatMap(eventsIn);
+      await eventually('the rest came', () => {
+        const types = again().filter(({ subject }) => subject === inFlight);
+        expect(types.map(({ type }) => type).filter((type) => LIFE.includes(type))).toEqual(LIFE);
+      });
+      expect(again().filter(({ subject }) => subject === taken && !/Usage/.test(subject))).toEqual([]);
+    } finally {
+      await second.stop();
+      await system.worker.start();
     }
   });
 

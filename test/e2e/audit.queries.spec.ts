@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { startSystem, type Client, type System } from '../support/index.js';
+import { eventually, startSystem, type Client, type System } from '../support/index.js';
 import { Desk } from './api.harness.js';
 
 let system: System;
@@ -36,11 +36,10 @@ afterAll(async () => {
 
 /** An instant that lies apart from every event before and behind it. */
 async function tick(): Promise<string> {
-  const pause = () => new Promise((resolve) => setTimeout(resolve, 3));
-  await pause();
-  const now = new Date().toISOString();
-  await pause();
-  return now;
+  const last = Date.now();
+  const now = await eventually('the clock has gone on', () => Date.now() > last && Date.now());
+  await eventually('and goes on', () => Date.now() > now);
+  return new Date(now).toISOString();
 }
 
 const get = async (path: string, client: Client = desk.admin) => (await client.get(`/v1/audit/${path}`)).body;

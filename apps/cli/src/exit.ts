@@ -13,7 +13,7 @@ export const EXIT = {
   notValid: 4,
   /** `scan` only: keys were found. */
   found: 5,
-  /** `audit verify`, `audit fsck`: something does not fit; the first event that does not is named. */
+  /** `audit verify`, `verify-receipt`, `fsck`: something does not fit; the first event that does not is named. */
   mismatch: 6,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -9,6 +9,7 @@ import { disableChannel } from './disable-channel.js';
 import { judge } from './notifications/courier.js';
 import type { Outbound } from './outbound.js';
 import { ReactorLoop, type Reactor } from './reactor.js';
+import { requestsOf, type EventText } from './siem-requests.js';
 import { signedHeaders } from './signing.js';
 import { VERSION } from './version.js';
 
@@ -24,8 +25,6 @@ export interface SiemPushParts {
 }
 
 const CONTENT_TYPE = 'application/cloudevents-batch+json';
-const EVENTS_PER_REQUEST = 100;
-const BYTES_PER_REQUEST = 256 * 1024;
 const LOOK_EVERY_MS = 250;
 /** Longer than one request may take. */
 const HOLD_MS = 30_000;
@@ -177,26 +176,6 @@ class ChannelWay implements Reactor {
   }
 }
 
-interface Mapped {
+interface Mapped extends EventText {
   recorded: RecordedEvent;
-  text: string;
-}
-
-/** In order, as many events a request as fit; one that is too large by itself goes alone. */
-function requestsOf(events: Mapped[]): Mapped[][] {
-  const requests: Mapped[][] = [];
-  let bytes = 0;
-  for (const mapped of events) {
-    const size = Buffer.byteLength(mapped.text) + 1;
-    const current = requests.at(-1);
-    // One byte more than the commas: the brackets.
-    if (current && current.length < EVENTS_PER_REQUEST && bytes + size < BYTES_PER_REQUEST) {
-      current.push(mapped);
-      bytes += size;
-    } else {
-      requests.push([mapped]);
-      bytes = size;
-    }
-  }
-  return requests;
 }

@@ -136,7 +136,7 @@ export function readmeOf({ origin, from, to, createdAt }: Manifest): string {
 
 Check it with Keyledger, without a server and without a network:
 
-    keyledger audit verify <this folder> --key <the log's public key>
+    keyledger audit verify <this folder> --trusted-key <the log's public key>
 
 Get the public key from somewhere else than this folder; ${BUNDLE_FILES.publicKeys} only says which one to look for.
 

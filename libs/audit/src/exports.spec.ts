@@ -1,5 +1,12 @@
 import { expect, it } from '@jest/globals';
-import { EVENT_CATALOG, isEventType, upcast, type EventType, type RecordedEvent } from '@keyledger/contracts';
+import {
+  EVENT_CATALOG,
+  isEventType,
+  PERSONAL_MARKS,
+  upcast,
+  type EventType,
+  type RecordedEvent,
+} from '@keyledger/contracts';
 import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { csvRow } from './csv.js';
@@ -43,6 +50,24 @@ it.each(types)('%s leaves as a CloudEvent that holds what its OCSF class require
   expect(body.category_uid).toBe(Math.floor(body.class_uid / 1000));
   expect(body['metadata']).toMatchObject({ version: '1.8.0', product: { name: 'Keyledger' }, uid: recorded.id });
   expect(JSON.stringify(envelope)).not.toMatch(/"(hash|tokenHash|sealed|sealedUrl|jwe)":/);
+});
+
+it('an address leaves as the endpoint of OCSF; one that is withheld or erased does not stand where an address must', () => {
+  const leaving = (clientAddress: string | undefined) => {
+    const { metadata, ...recorded } = example('KeyRevoked');
+    const { clientAddress: _, ...others } = metadata;
+    const from = { ...recorded, metadata: { ...others, ...(clientAddress !== undefined && { clientAddress }) } };
+    return cloudEventOf(from, {}, {}, '1.2.3')['data'] as Record<string, unknown> & { unmapped: object };
+  };
+  for (const ip of ['203.0.113.7', '2001:db8::7']) {
+    expect(leaving(ip)).toMatchObject({ src_endpoint: { ip } });
+    expect(leaving(ip).unmapped).not.toHaveProperty('client_address');
+  }
+  for (const mark of [PERSONAL_MARKS.withheld, PERSONAL_MARKS.erased]) {
+    expect(leaving(mark)).not.toHaveProperty('src_endpoint');
+    expect(leaving(mark).unmapped).toMatchObject({ client_address: mark });
+  }
+  expect(leaving(undefined)).not.toHaveProperty('src_endpoint');
 });
 
 it('a line of CSV reads back as what went in, and nothing in it is a formula', () => {

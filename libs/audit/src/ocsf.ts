@@ -1,4 +1,5 @@
 import type { EventType, LedgerEvent, RecordedEvent } from '@keyledger/contracts';
+import { isIP } from 'node:net';
 import { happenedAt } from './replay.js';
 import type { Subject } from './subject.js';
 
@@ -113,6 +114,8 @@ export function ocsfOf(
   const { class: of, activity, severity, entity: kind } = MAPPINGS[event.type] ?? entity('Other', OTHER);
   const { actor, reason, clientAddress, userAgent } = metadata;
   const isKey = actor.type === 'key';
+  // Withheld or erased it is a word, and a receiver that checks what it gets takes nothing but an address for `ip`.
+  const address = clientAddress === undefined || isIP(clientAddress) === 0 ? undefined : clientAddress;
   return {
     activity_id: activity,
     ...(activity === OTHER && { activity_name: event.type }),
@@ -133,13 +136,14 @@ export function ocsfOf(
       ...(subject.keyspaceId !== undefined && { tenant_uid: subject.keyspaceId }),
     },
     actor: { user: { uid: actor.id, ...(isKey ? { type_id: 99, type: KEY } : { type_id: 3, type: 'System' }) } },
-    ...(clientAddress !== undefined && { src_endpoint: { ip: clientAddress } }),
+    ...(address !== undefined && { src_endpoint: { ip: address } }),
     ...(userAgent !== undefined && { http_request: { user_agent: userAgent } }),
     ...about(of, kind, recorded, subject),
     unmapped: {
       position: String(position),
       stream,
       request_id: metadata.requestId,
+      ...(clientAddress !== address && { client_address: clientAddress }),
       ...(actor.onBehalfOf !== undefined && { on_behalf_of: actor.onBehalfOf }),
       ...(subject.ownerId !== undefined && { owner_id: subject.ownerId }),
       data: unmapped,

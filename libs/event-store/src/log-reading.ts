@@ -1,6 +1,11 @@
-import { makeGenericClientConstructor, type CallOptions, type Client, type Metadata } from '@grpc/grpc-js';
+import {
+  makeGenericClientConstructor,
+  type CallOptions,
+  type Client,
+  type ClientReadableStream,
+  type Metadata,
+} from '@grpc/grpc-js';
 import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
-import type { Readable } from 'node:stream';
 import type { Connection } from './connection.js';
 import { EventStoreRefused } from './errors.js';
 import { decodeReadResponse, encodeReadRequest, type RawResolved, type ReadSpec } from './read-wire.js';
@@ -31,10 +36,11 @@ const Reads = makeGenericClientConstructor(
 
 /** What of the official client is used beyond its public face: its channel, its discovery, its credentials. */
 interface ClientInside {
-  GRPCStreamCreator(type: unknown, name: string, create: (client: ReadClient) => Readable): () => Promise<Readable>;
+  GRPCStreamCreator(type: unknown, name: string, create: (client: ReadClient) => ReadCall): () => Promise<ReadCall>;
   callArguments(base: object, options: object): [Metadata, CallOptions];
 }
-type ReadClient = Client & { read(request: Buffer, metadata: Metadata, options: CallOptions): Readable };
+type ReadCall = ClientReadableStream<Buffer>;
+type ReadClient = Client & { read(request: Buffer, metadata: Metadata, options: CallOptions): ReadCall };
 
 /**
  * One read that ends, in either direction, over the client's own channel. The client's `readAll` and `readStream` give
@@ -58,7 +64,8 @@ export async function* readLog(
     .on('readable', () => wake())
     .on('end', () => ((over = true), wake()))
     .on('error', (error: Error) => {
-      failure ??= translated(connection, error);
+      // What a reader who has left hears is that his reading was cancelled.
+      if (!stream.destroyed) failure ??= translated(connection, error);
       wake();
     });
   signal.addEventListener('abort', onAbort);
@@ -95,10 +102,12 @@ export async function* readLog(
   } finally {
     signal.removeEventListener('abort', onAbort);
     stream.destroy();
+    // Destroying the stream leaves the call open, at both ends and with all that is on its way.
+    stream.cancel();
   }
 }
 
-function open(client: KurrentDBClient, spec: ReadSpec): Promise<Readable> {
+function open(client: KurrentDBClient, spec: ReadSpec): Promise<ReadCall> {
   const inside = client as unknown as ClientInside;
   const create = inside.GRPCStreamCreator(Reads, 'read', (reads) =>
     reads.read(encodeReadRequest(spec), ...inside.callArguments({}, { deadline: Infinity })),

@@ -27,6 +27,8 @@ export class ProblemFilter implements ExceptionFilter {
   }
 
   answer(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    // Whoever has left needs no answer, and that what was done for him was broken off is nobody's fault.
+    if (reply.raw.destroyed && error instanceof Error && error.name === 'AbortError') return;
     const refused = withMethod(refusalOf(error, this.translate), request);
     const { code } = refused.refusal;
     const { status } = REFUSALS[code];

@@ -94,15 +94,15 @@ export class AuditEventsController {
     reply: FastifyReply,
   ): Promise<void> {
     refuseCursor(query);
-    const leaving = new AbortController();
-    const asked = { ...(await this.exportOf(query, format, inquiry)), signal: leaving.signal };
+    const asked = await this.exportOf(query, format, inquiry);
     const record = () => this.access.exported(questionOf(inquiry, query, format), inquiry.context);
     // Whoever follows asks again and again; that there was nothing new is not worth a record.
-    const texts = textOf(this.trail, asked, format, query.limit);
-    const recorded = format === 'ocsf' ? recordedFirst(texts, record) : texts;
     if (format !== 'ocsf') await record();
     if (format === 'csv') void reply.header('content-disposition', 'attachment; filename="audit-events.csv"');
-    await sendStream(reply, MEDIA_TYPES[format], recorded, leaving);
+    await sendStream(reply, MEDIA_TYPES[format], (signal) => {
+      const texts = textOf(this.trail, { ...asked, signal }, format, query.limit);
+      return format === 'ocsf' ? recordedFirst(texts, record) : texts;
+    });
   }
 
   /** For whoever comes back again and again: what is new, and where to go on. Nothing new is not worth a record. */
@@ -157,10 +157,9 @@ export class AuditEventsController {
     const filter = filterOf(caller, query);
     const after = from === undefined ? await this.store.head() : await this.reached('after', from);
     await this.access.read(questionOf(inquiry, query, 'events'), context);
-    const leaving = new AbortController();
     const asked = { filter, order: 'oldest', reach: caller.reach, withoutReadsBy: caller.principal.keyId } as const;
     void reply.header('x-accel-buffering', 'no');
-    await sendStream(reply, MEDIA_TYPES.events, this.tailText(asked, after, leaving.signal), leaving);
+    await sendStream(reply, MEDIA_TYPES.events, (signal) => this.tailText(asked, after, signal));
   }
 
   private async *tailText(query: TrailQuery, after: bigint, signal: AbortSignal): AsyncGenerator<string> {

@@ -35,7 +35,7 @@ import {
   type Inquiry,
 } from './inquiry.js';
 import { Past, viewOf } from './past.js';
-import { MEDIA_TYPES, sendStream } from './streaming.js';
+import { leavingOf, MEDIA_TYPES, sendStream } from './streaming.js';
 
 const DEFAULT_LIMIT = 100;
 
@@ -100,7 +100,8 @@ export class AuditPastController {
       const moment = await this.past.momentOf(pinned ? { ...query, at: pinned } : query);
       const items: KeyView[] = [];
       const limit = query.limit ?? DEFAULT_LIMIT;
-      for await (const views of this.past.keys(caller, query, moment, after === undefined ? {} : { after })) {
+      const options = { signal: leavingOf(reply), ...(after !== undefined && { after }) };
+      for await (const views of this.past.keys(caller, query, moment, options)) {
         items.push(...views.slice(0, limit + 1 - items.length));
         if (items.length > limit) break;
       }
@@ -119,10 +120,10 @@ export class AuditPastController {
     const exporter = { ...caller, reach };
     const moment = await this.past.momentOf(query);
     await this.access.exported(questionOf(inquiry, { ...query, at: moment.at }, format), context);
-    const leaving = new AbortController();
-    const keys = this.past.keys(exporter, query, moment, { signal: leaving.signal });
     if (format === 'csv') void reply.header('content-disposition', 'attachment; filename="keys.csv"');
-    await sendStream(reply, MEDIA_TYPES[format], keysText(keys, format, query.limit), leaving);
+    await sendStream(reply, MEDIA_TYPES[format], (signal) =>
+      keysText(this.past.keys(exporter, query, moment, { signal }), format, query.limit),
+    );
   }
 
   /** Show what was otherwise at one instant than at another before it, key by key, with the events between. */
@@ -145,7 +146,8 @@ export class AuditPastController {
     if ((query.format ?? acceptedList(inquiry.accept)) === 'json') {
       const seal = sealOf(query);
       const [after] = openCursor(query.cursor, seal, 1) ?? [];
-      const page = await this.differences.page({ from, to, ...within }, caller.reach, limit, after);
+      const span = { from, to, ...within, signal: leavingOf(reply) };
+      const page = await this.differences.page(span, caller.reach, limit, after);
       await this.access.read(questionOf(inquiry, query, 'json'), context, page.items.length);
       const { items, last } = page;
       await reply.send({ from, to, items, ...(last !== undefined && { nextCursor: cursorOf(seal, last) }) });
@@ -153,9 +155,9 @@ export class AuditPastController {
     }
     const { reach } = callerOf(caller.principal, 'audit:export');
     await this.access.exported(questionOf(inquiry, query, 'ndjson'), context);
-    const leaving = new AbortController();
-    const lines = this.differences.lines({ from, to, ...within, signal: leaving.signal }, reach);
-    await sendStream(reply, MEDIA_TYPES.ndjson, lines, leaving);
+    await sendStream(reply, MEDIA_TYPES.ndjson, (signal) =>
+      this.differences.lines({ from, to, ...within, signal }, reach),
+    );
   }
 
   /**

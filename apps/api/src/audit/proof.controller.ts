@@ -20,6 +20,7 @@ import { Needs } from '../http/needs.js';
 import { AccessLog } from './access-log.js';
 import { CurrentInquiry, type Inquiry } from './inquiry.js';
 import { Proofs, signersOf, type Inclusion } from './proofs.js';
+import { leavingOf } from './streaming.js';
 
 const DEFAULT_LIMIT = 100;
 const TEXT = 'text/plain; charset=utf-8';
@@ -144,9 +145,8 @@ export class ProofController {
     const range = { from: String(from), to: String(to) };
     const question = { route: 'GET /v1/audit/export', filter: {}, range, format: 'ndjson' } as const;
     await this.access.exported(question, context, to - from);
-    const end = new AbortController();
-    const stream = Readable.from(this.proofs.lines(from, to, end.signal), { objectMode: false, highWaterMark: 65_536 });
-    reply.raw.once('close', () => end.abort());
+    const lines = this.proofs.lines(from, to, leavingOf(reply));
+    const stream = Readable.from(lines, { objectMode: false, highWaterMark: 65_536 });
     await reply.header('x-keyledger-range', `${from}-${to}`).type(NDJSON).send(stream);
   }
 

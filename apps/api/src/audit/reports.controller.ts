@@ -12,6 +12,7 @@ import { plain } from '../http/plain.js';
 import { AccessLog } from './access-log.js';
 import { CurrentInquiry, questionOf, type Inquiry } from './inquiry.js';
 import { Reports } from './reports.js';
+import { leavingOf } from './streaming.js';
 
 const MEDIA_TYPES: Readonly<Record<ReportFormat, string>> = {
   json: 'application/json; charset=utf-8',
@@ -67,9 +68,7 @@ export class ReportsController {
     const question = questionOf(inquiry, { name, ...plain(query), at: head.at }, format);
     if (format === 'csv') await this.access.exported(question, inquiry.context);
     else await this.access.read(question, inquiry.context);
-    const left = new AbortController();
-    reply.raw.once('close', () => left.abort());
-    const text = await this.reports.make(format, head, left.signal);
+    const text = await this.reports.make(format, head, leavingOf(reply));
     const headers = {
       'content-type': MEDIA_TYPES[format],
       'x-content-type-options': 'nosniff',

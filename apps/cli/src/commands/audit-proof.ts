@@ -11,6 +11,7 @@ import { SecretFile } from '../secret-file.js';
 import type { Session } from '../session.js';
 import { exportBundle, type ExportOptions } from './audit-export.js';
 import type { FsckOptions } from './audit-fsck.js';
+import { checkReceipt, type VerifyReceiptOptions } from './audit-receipt.js';
 import { bundleText } from './audit-text.js';
 
 const COUNT = wholeNumber(0, Number.MAX_SAFE_INTEGER);
@@ -31,6 +32,20 @@ function offlineCommands(audit: Command, runWith: RunWith): void {
         const report = await orUsage(verifyBundle(bundle, trustedKey ? { trustedKeys: trustedKey } : {}));
         session.show(report, () => bundleText(report));
         return report.ok ? EXIT.ok : EXIT.mismatch;
+      }),
+    );
+
+  examples(
+    audit.command('verify-receipt').argument('<file>', 'a receipt that `audit receipt` or anybody else wrote'),
+    'audit verify-receipt event.tlog-proof --leaf event.json --trusted-keys keys.txt',
+  )
+    .description('check a receipt: no server, no network, nothing but receipt, event and a public key')
+    .requiredOption('--leaf <file>', 'the event: its canonical JSON, as `audit receipt --leaf` or a line of a bundle')
+    .option('--trusted-key <key>', 'public key of the log, name+id+base64, from elsewhere; may be repeated', list)
+    .option('--trusted-keys <file>', 'or a file with public keys, one a line')
+    .action(
+      runWith((session, [file], options: VerifyReceiptOptions): Promise<ExitCode> => {
+        return checkReceipt(session, file, options);
       }),
     );
 

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { EventStore, type NewEvent } from '@keyledger/event-store';
+import { randomUUID } from 'node:crypto';
+import { eventually, startEventStore, type EventStoreServer } from '../support/index.js';
+import { storeStatus } from './eventstore.client.js';
+
+const KEY = 'key-k3xT9wQm2LpZ';
+const ALL = { streamPrefixes: ['key-'] };
+/** What an append may hold, a few times over: more than the flow control of a connection lets on its way. */
+const APPENDS = 8;
+const AT_ONCE = 500;
+
+let server: EventStoreServer;
+let store: EventStore;
+
+beforeAll(async () => {
+  server = await startEventStore();
+  store = new EventStore({ url: server.url, timeoutMs: 30_000 });
+  for (let part = 0; part < APPENDS; part += 1) {
+    await store.append(KEY, part * AT_ONCE - 1, Array.from({ length: AT_ONCE }, suspension));
+  }
+});
+
+afterAll(async () => {
+  await store.dispose();
+  await server.stop();
+});
+
+function suspension(): NewEvent {
+  const id = randomUUID();
+  const names = { commandId: id, requestId: id, $correlationId: id, $causationId: id };
+  const metadata = { schemaVersion: 1, actor: { type: 'key', id: 'k1' }, reason: 'r'.repeat(1000), ...names } as const;
+  const data = { keyId: KEY.slice(4), reason: 'odd', suspendedAt: new Date().toISOString() };
+  return { id, type: 'KeySuspended', data, metadata };
+}
+
+it.each<[string, (signal: AbortSignal) => AsyncIterable<unknown>]>([
+  ['readAll forwards', () => store.readAll({ direction: 'forwards', ...ALL })],
+  ['readAll backwards', () => store.readAll({ direction: 'backwards', ...ALL })],
+  ['readStream', () => store.readStream(KEY, { direction: 'forwards' })],
+  ['readStored', () => store.readStored({ after: 'start', ...ALL })],
+  ['subscribe', (signal) => store.subscribe({ after: 'start', ...ALL, signal })],
+])('%s that is left half way is ended at the store too, whatever was still on its way', async (_, begin) => {
+  for (let rounds = 0; rounds < 3; rounds += 1) {
+    const leaving = new AbortController();
+    for await (const _batch of begin(leaving.signal)) break;
+    leaving.abort();
+  }
+  await eventually('nothing is read any more', async () => {
+    expect(await storeStatus(server.port)).toMatchObject({ openReads: 0, position: APPENDS * AT_ONCE + 1 });
+  });
+  expect((await store.load(KEY)).events).toHaveLength(APPENDS * AT_ONCE);
+});
