@@ -135,6 +135,26 @@ describe('a full disk', () => {
     await disconnectAll();
     await roomy.stop();
   });
+
+  it('that goes on and on costs the store no more than the appends that it refuses', async () => {
+    const server = await startLimited(temporaryFolder());
+    const client = connect(server.url);
+    const written: string[] = [];
+    let refused = 0;
+    for (let n = 0; refused < 150; n++) {
+      const attempt = event(n, { filler: 'x'.repeat(2000) });
+      const streams = Array.from({ length: 8 }, (_, index) => `often-${n}-${index}`);
+      const results = await Promise.allSettled(streams.map((stream) => client.appendToStream(stream, attempt)));
+      refused += results.filter(({ status }) => status === 'rejected').length;
+      written.push(...streams.filter((_, index) => results[index]?.status === 'fulfilled'));
+    }
+    for (const stream of written) expect(await readBack(client, stream)).toHaveLength(1);
+    const streams = (await collect(client.readAll())).map(({ stream }) => stream);
+    expect(streams.sort()).toEqual(['$keyledger-eventstore', ...written].sort());
+    await disconnectAll();
+    await server.process.stop();
+    expect(server.process.exitCode).toBe(0);
+  });
 });
 
 /** `ulimit -f` counts blocks of 512 bytes or of 1024, by shell: 8 or 16 MB. Writes beyond it fail with EFBIG. */

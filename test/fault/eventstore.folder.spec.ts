@@ -5,7 +5,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -89,8 +88,8 @@ describe('a start on a folder that is not the store’s, or not whole, is refuse
     ],
     [
       'whose data was cut',
-      (folder) =>
-        truncateSync(storeFile(folder, 'data.mdb'), Math.floor(statSync(storeFile(folder, 'data.mdb')).size / 2)),
+      // Not at its end: the room that is made there ahead of the events is no loss.
+      (folder) => truncateSync(storeFile(folder, 'data.mdb'), 16_384),
       /bytes instead of/,
     ],
     [

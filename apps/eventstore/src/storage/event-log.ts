@@ -6,7 +6,17 @@
  * A commit is one transaction: LMDB writes the pages, syncs them, then writes its meta page through an O_DSYNC
  * descriptor, and only then is the data visible (`overlappingSync: false`) and the promise resolved.
  */
-import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync, truncateSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { TOMBSTONE_REVISION } from '../wire/recorded-event.js';
@@ -35,6 +45,12 @@ const LOOK_AFTER_BYTES = 1024 * 1024;
 /** LMDB may leave the last pages that it reserved unwritten; a file that lacks more than that was cut. */
 const UNWRITTEN_PAGES = 64;
 const CAUSE_WAIT_MS = 1000;
+/** What a commit may write besides its records: the tables' upper pages and LMDB's list of free ones. */
+const COMMIT_BYTES = 1024 * 1024;
+/** And for each stream: a page of `index`, one of `names`, those above them, and what they are split into. */
+const STREAM_BYTES = 6 * 4096;
+/** Room is made for so much more than the next commit needs. */
+const ROOM_BYTES = 2 * 1024 * 1024;
 const LMDB_MAGIC = Buffer.from('dec0efbe', 'hex');
 
 interface Tables {
@@ -126,8 +142,8 @@ export class EventLog {
   }
 
   /**
-   * All of it or nothing. Rejects when the data could not be brought to disk; whether the transaction is there is then
-   * unknown until `reopen` has looked.
+   * All of it or nothing. Rejects when there is no room for it, and when the data could not be brought to disk; whether
+   * the transaction is there is then unknown until `reopen` has looked.
    */
   async commit(entries: readonly LogEntry[], format?: FormatMarker): Promise<void> {
     const { root, meta, log, index, names } = this.#tables;
@@ -139,6 +155,7 @@ export class EventLog {
       id: uint48(entry.streamId),
     }));
     for (const entry of entries) this.#touchedBytes += entry.record.length;
+    makeRoom(this.folder, root, entries);
     try {
       // A batch runs in LMDB's own thread, and any failed put aborts its transaction.
       await root.batch(() => {
@@ -275,6 +292,34 @@ function checkLength(folder: string, root: RootDatabase): void {
     );
   }
   truncateSync(path, expected);
+}
+
+/**
+ * Sees to it that the file has blocks on the disk for all that a commit may write. LMDB must not meet a full disk: where
+ * a write of it fails, it prints more into a message than it has room for, and sooner or later the process dies of it.
+ * Pages behind the last are none of LMDB's until it takes them.
+ * @throws Error of the file system: ENOSPC, EFBIG, EDQUOT; nothing was written
+ */
+function makeRoom(folder: string, root: RootDatabase, entries: readonly LogEntry[]): void {
+  const streams = new Set(entries.map(({ streamId }) => streamId)).size;
+  const records = entries.reduce((bytes, { record }) => bytes + record.length, 0);
+  // Of a record, at most as much again is lost in the page that it ends in.
+  const needed = COMMIT_BYTES + streams * STREAM_BYTES + 2 * records;
+  const { pageSize } = environment(root).stat();
+  const used = (environment(root).info().lastPageNumber + 1) * pageSize;
+  const path = join(folder, DATA_FILE);
+  const { size } = statSync(path);
+  if (size >= used + needed) return;
+  const descriptor = openSync(path, 'r+');
+  try {
+    const zeros = Buffer.alloc(64 * 1024);
+    const end = used + needed + ROOM_BYTES;
+    for (let at = size; at < end;) at += writeSync(descriptor, zeros, 0, Math.min(zeros.length, end - at), at);
+  } catch (error) {
+    if (fstatSync(descriptor).size < used + needed) throw error;
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function uint48(value: number): Buffer {
