@@ -122,9 +122,9 @@ describe('all keys as of a moment', () => {
         steps,
         fc.integer({ min: 1, max: 9 }),
         fc.integer({ min: 1, max: 6 }),
-        async (given, spacing, mostEvents) => {
+        async (given, spacing, mostHeld) => {
           const log = logOf(given);
-          const options = { folder: folder(), version: 'test', mostSnapshots: 3, spacing, mostEvents };
+          const options = { folder: folder(), version: 'test', mostSnapshots: 3, spacing, mostHeld };
           const history = new History(store(log), options);
           await history.keepUp(new AbortController().signal);
           const again = new History(store(log), options);
@@ -149,18 +149,10 @@ describe('all keys as of a moment', () => {
   });
 
   it('are right when a snapshot is damaged, or of another log: it is not believed', async () => {
-    const log = logOf(Array.from({ length: 30 }, (_, n) => ({ key: n % 5, kind: 5, ms: 1000 })));
+    const log = longLog();
     const options = { folder: folder(), version: 'test', spacing: 5 };
     await new History(store(log), options).keepUp(new AbortController().signal);
-    const [directory = ''] = readdirSync(options.folder);
-    const inside = join(options.folder, directory);
-    for (const name of readdirSync(inside)
-      .filter((one) => one.endsWith('.gz'))
-      .slice(0, 3)) {
-      const bytes = readFileSync(join(inside, name));
-      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-      writeFileSync(join(inside, name), bytes);
-    }
+    for (const path of snapshotsIn(options.folder).slice(0, 3)) damage(path);
     const shorter = [...log.slice(0, 12), ...log.slice(12).map((one) => ({ ...one, id: one.id.replace(/^0/, '1') }))];
     for (const [now, count] of [
       [log, 3],
@@ -174,7 +166,62 @@ describe('all keys as of a moment', () => {
       expect(history.status.snapshots).toBeGreaterThanOrEqual(count);
     }
   });
+
+  it.each([
+    ['the next one is made', false],
+    ['a question is answered', true],
+  ])('are right when the newest snapshot is damaged before %s: it is made again', async (_, asked) => {
+    const log = longLog();
+    const options = { folder: folder(), version: 'test', spacing: 5 };
+    const growing = log.slice(0, 16);
+    const history = new History(store(growing), options);
+    await history.keepUp(new AbortController().signal);
+    damage(snapshotsIn(options.folder).at(-1) as string);
+    if (asked) expect(await keysOf(history, {})).toEqual(foldOf(growing));
+    growing.push(...log.slice(16));
+    await expect(history.keepUp(new AbortController().signal)).rejects.toThrow('damaged');
+    await history.keepUp(new AbortController().signal);
+    expect(history.status).toEqual({ snapshots: 6, marks: 1, position: log.at(-1)?.position });
+    expect(await keysOf(history, {})).toEqual(foldOf(log));
+  });
+
+  it('keep as many snapshots as are wanted, spread over the log, the newest among them', async () => {
+    const log = longLog(60);
+    const options = { folder: folder(), version: 'test', spacing: 2, mostSnapshots: 5 };
+    await new History(store(log), options).keepUp(new AbortController().signal);
+    const kept = snapshotsIn(options.folder).map((path) => (Number(/(\d+)\.gz$/.exec(path)?.[1]) - 1) / 3);
+    expect(kept).toHaveLength(5);
+    expect(kept.at(-1)).toBe(59);
+    for (const [index, place] of kept.entries()) expect(place - (kept[index - 1] ?? 0)).toBeLessThanOrEqual(24);
+  });
+
+  it('leave nothing of other versions of this program behind, and what belongs to other logs alone', async () => {
+    const log = longLog();
+    const shared = folder();
+    const keep = (version: string, of = log): Promise<void> =>
+      new History(store(of), { folder: shared, version, spacing: 5 }).keepUp(new AbortController().signal);
+    const other = log.map((one) => ({ ...one, id: one.id.replace(/^0/, '1') }));
+    await keep('1.0.0');
+    await keep('1.0.0', other);
+    await keep('1.1.0');
+    expect(readdirSync(shared).sort()).toEqual([`${log[0]?.id}-1.1.0-2`, `${other[0]?.id}-1.0.0-2`]);
+  });
 });
+
+const longLog = (events = 30): RecordedEvent[] =>
+  logOf(Array.from({ length: events }, (_, n) => ({ key: n % 5, kind: 5, ms: 1000 })));
+
+function snapshotsIn(folder: string): string[] {
+  const [directory = ''] = readdirSync(folder);
+  const names = readdirSync(join(folder, directory)).filter((one) => one.endsWith('.gz'));
+  return names.sort().map((name) => join(folder, directory, name));
+}
+
+function damage(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
 
 describe('an explained verdict', () => {
   it('is the live one, for every history, instant, secret and revision, and names the event that decided it', () => {
