@@ -90,6 +90,7 @@ export {
   type ReportHead,
   type ReportQuestion,
   type ReportRow,
+  type ReportSource,
 } from './reports/index.js';
 export { CheckpointLog, type RecordedCheckpoint } from './checkpoint-log.js';
 export { objectionTo, type Objection } from './succession.js';

@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { History } from './history.js';
+import { readerOf } from './log.spec-support.js';
 import { advanceKey, explain, keyAt, type KeyAt } from './replay.js';
 import { trailRow } from './trail.js';
 
@@ -78,21 +79,6 @@ function eventOf(keyId: string, key: KeyState | undefined, kind: number, now: st
   return { type: 'KeyDetailsChanged', data: { keyId, changes: { name }, changedAt: now } };
 }
 
-const store = (log: readonly RecordedEvent[]) => ({
-  async *readAll({
-    from = -1n,
-    inclusive = false,
-    limit = Infinity,
-  }: {
-    from?: bigint;
-    inclusive?: boolean;
-    limit?: number;
-  }) {
-    const rest = log.filter(({ position }) => position > from || (inclusive && position === from)).slice(0, limit);
-    for (let at = 0; at < rest.length; at += 7) yield rest.slice(at, at + 7);
-  },
-});
-
 async function keysOf(history: History, cut: object, options: object = {}): Promise<[string, KeyState, number][]> {
   const keys: [string, KeyState, number][] = [];
   for await (const batch of history.keysAt(cut, options)) {
@@ -125,9 +111,9 @@ describe('all keys as of a moment', () => {
         async (given, spacing, mostHeld) => {
           const log = logOf(given);
           const options = { folder: folder(), version: 'test', mostSnapshots: 3, spacing, mostHeld };
-          const history = new History(store(log), options);
+          const history = new History(readerOf(log), options);
           await history.keepUp(new AbortController().signal);
-          const again = new History(store(log), options);
+          const again = new History(readerOf(log), options);
           await again.keepUp(new AbortController().signal);
           for (let n = 0; n <= log.length; n++) {
             const expected = foldOf(log.slice(0, n));
@@ -151,14 +137,14 @@ describe('all keys as of a moment', () => {
   it('are right when a snapshot is damaged, or of another log: it is not believed', async () => {
     const log = longLog();
     const options = { folder: folder(), version: 'test', spacing: 5 };
-    await new History(store(log), options).keepUp(new AbortController().signal);
+    await new History(readerOf(log), options).keepUp(new AbortController().signal);
     for (const path of snapshotsIn(options.folder).slice(0, 3)) damage(path);
     const shorter = [...log.slice(0, 12), ...log.slice(12).map((one) => ({ ...one, id: one.id.replace(/^0/, '1') }))];
     for (const [now, count] of [
       [log, 3],
       [shorter, 0],
     ] as const) {
-      const history = new History(store(now), options);
+      const history = new History(readerOf(now), options);
       await history.keepUp(new AbortController().signal);
       for (const { position } of now) {
         expect(await keysOf(history, { position })).toEqual(foldOf(now.filter((one) => one.position <= position)));
@@ -174,7 +160,7 @@ describe('all keys as of a moment', () => {
     const log = longLog();
     const options = { folder: folder(), version: 'test', spacing: 5 };
     const growing = log.slice(0, 16);
-    const history = new History(store(growing), options);
+    const history = new History(readerOf(growing), options);
     await history.keepUp(new AbortController().signal);
     damage(snapshotsIn(options.folder).at(-1) as string);
     if (asked) expect(await keysOf(history, {})).toEqual(foldOf(growing));
@@ -188,7 +174,7 @@ describe('all keys as of a moment', () => {
   it('keep as many snapshots as are wanted, spread over the log, the newest among them', async () => {
     const log = longLog(60);
     const options = { folder: folder(), version: 'test', spacing: 2, mostSnapshots: 5 };
-    await new History(store(log), options).keepUp(new AbortController().signal);
+    await new History(readerOf(log), options).keepUp(new AbortController().signal);
     const kept = snapshotsIn(options.folder).map((path) => (Number(/(\d+)\.gz$/.exec(path)?.[1]) - 1) / 3);
     expect(kept).toHaveLength(5);
     expect(kept.at(-1)).toBe(59);
@@ -199,7 +185,7 @@ describe('all keys as of a moment', () => {
     const log = longLog();
     const shared = folder();
     const keep = (version: string, of = log): Promise<void> =>
-      new History(store(of), { folder: shared, version, spacing: 5 }).keepUp(new AbortController().signal);
+      new History(readerOf(of), { folder: shared, version, spacing: 5 }).keepUp(new AbortController().signal);
     const other = log.map((one) => ({ ...one, id: one.id.replace(/^0/, '1') }));
     await keep('1.0.0');
     await keep('1.0.0', other);
