@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { History } from './history.js';
 import { readerOf } from './log.spec-support.js';
 import { advanceKey, explain, keyAt, type KeyAt } from './replay.js';
+import { keyIn, lineOf, plainJson } from './snapshot-file.js';
 import { trailRow } from './trail.js';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
@@ -75,7 +76,7 @@ function eventOf(keyId: string, key: KeyState | undefined, kind: number, now: st
       data: { keyId, secret, previousSecretId: current.secretId, graceEndsAt, rotatedAt: now },
     };
   }
-  const name = { before: key.name, after: `${key.name}x` };
+  const name = { before: key.name, after: `${key.name}x…€\u{1f511}` };
   return { type: 'KeyDetailsChanged', data: { keyId, changes: { name }, changedAt: now } };
 }
 
@@ -208,6 +209,20 @@ function damage(path: string): void {
   bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
   writeFileSync(path, bytes);
 }
+
+it('a line of a snapshot gives its key back, and holds the text that a search for one of its members looks for', () => {
+  const [issued] = logOf([{ key: 0, kind: 0, ms: 1 }]);
+  const key = advanceKey(undefined, issued as RecordedEvent) as KeyAt;
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      const named = { ...key, state: { ...key.state, owner: { ...key.state.owner, id: text } } };
+      const line = lineOf('key0', named);
+      expect(line).toMatch(/^[\t -\x7f]*$/);
+      expect(line).toContain(`"id":${plainJson(text)}`);
+      expect(keyIn(line)).toEqual(named);
+    }),
+  );
+});
 
 describe('an explained verdict', () => {
   it('is the live one, for every history, instant, secret and revision, and names the event that decided it', () => {

@@ -10,7 +10,7 @@ import type { KeyAt } from './replay.js';
 
 /**
  * A snapshot: every key as it stood at one position, a line each in the order of their ids,
- * `keyId TAB revision TAB position TAB recordedAt TAB begun TAB <state as JSON>`, gzipped. The first line says which
+ * `keyId TAB revision TAB position TAB recordedAt TAB begun TAB <state as plainJson>`, gzipped. The first line says which
  * event it ends with, the last how many keys there are and the SHA-256 of all bytes before. Derived from the events, at
  * any time again.
  */
@@ -36,8 +36,15 @@ const CHUNK_LINES = 200;
 const CHUNK_BYTES = 128 * 1024;
 
 export function lineOf(keyId: string, { state, revision, position, recordedAt, begun }: KeyAt): string {
-  return `${keyId}\t${revision}\t${position}\t${recordedAt}\t${begun}\t${JSON.stringify(state)}`;
+  return `${keyId}\t${revision}\t${position}\t${recordedAt}\t${begun}\t${plainJson(state)}`;
 }
+
+/** JSON in ASCII, as it stands in a line: every mask has an ellipsis, and would make text of twice the size of all. */
+export function plainJson(value: unknown): string {
+  return JSON.stringify(value).replace(NOT_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const NOT_ASCII = /[\u0080-\uffff]/g;
 
 export function keyIn(line: string): KeyAt {
   const [, revision = '', position = '', recordedAt = '', begun = ''] = line.split('\t', 5);
