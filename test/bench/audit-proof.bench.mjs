@@ -140,7 +140,7 @@ async function fill(store) {
     const events = Array.from({ length }, (_, n) => ({
       id: randomUUID(),
       type: 'KeyUsageRecorded',
-      data: { keyId, secrets: [{ secretId: 'bench0000001', uses: n, lastUsedAt: recordedAt }], recordedAt },
+      data: { keyId, secrets: [{ secretId: 'bench0000001', count: n + 1, lastUsedAt: recordedAt }], recordedAt },
       metadata: {
         schemaVersion: 1,
         commandId: `usage ${keyId} ${n}`,
