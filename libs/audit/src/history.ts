@@ -347,7 +347,7 @@ async function* behind(events: AsyncIterable<RecordedEvent[]>, from: Instant): A
 }
 
 async function* linesOf(found: AsyncIterable<FoundKey[]>): AsyncGenerator<string[]> {
-  for await (const keys of found) yield keys.map(({ keyId, line, key }) => line ?? lineOf(keyId, key()));
+  for await (const keys of found) yield keys.map((one) => one.line ?? lineOf(one.keyId, one.key()));
 }
 
 async function removeAbandoned(path: string): Promise<void> {
