@@ -40,8 +40,8 @@ export interface HistoryOptions {
 }
 
 /**
- * A snapshot is written whole. The next one waits for an event for so many of its bytes, for which it is written about as
- * fast as those events are read: making them is never the larger part, and an answer never reads on for long.
+ * A snapshot is written whole, so the next one waits for an event for so many bytes of the last, as far as `mostHeld`
+ * lets it. Their cost grows with the log then, not with its square, and an answer still reads few events beside the keys.
  */
 const BYTES_PER_EVENT = 256;
 /** A file in the making that is as old as this was left behind. */
