@@ -53,9 +53,7 @@ export async function benchHistory(url, events) {
   const { EventStore } = await import('../../dist/libs/event-store/src/index.js');
   const { History, TrailReader } = await import('../../dist/libs/audit/src/index.js');
   const store = new EventStore({ url, timeoutMs: 30_000 });
-  // A shorter log gets snapshots as close as a million events have them.
-  const spacing = Math.min(25_000, Math.ceil(events / 40));
-  const history = new History(store, { folder: temporaryFolder(), version: 'bench', spacing });
+  const history = new History(store, { folder: temporaryFolder(), version: 'bench' });
   const began = performance.now();
   await history.keepUp(new AbortController().signal);
   const buildSeconds = (performance.now() - began) / 1000;

@@ -10,7 +10,7 @@ import { generateSignerKey } from '../../dist/libs/audit/src/index.js';
 import { EventStore } from '../../dist/libs/event-store/src/index.js';
 import { ROOT, start, temporaryFolder } from './processes.mjs';
 import { quantile, report } from './report.mjs';
-import { inParallel, startApp, startEventStore, startRedis, until } from './system.mjs';
+import { inParallel, OTHER_CORE, startApp, startEventStore, startRedis, until } from './system.mjs';
 
 const EVENTS = Number(process.env.BENCH_EVENTS ?? 1_000_000);
 const PROOFS = 500;
@@ -29,13 +29,14 @@ export async function benchAuditProof() {
   const env = { REDIS_URL: redis.url, EVENTSTORE_URL: eventStore.url, KEYLEDGER_ADMIN_KEY: adminKey };
   const signing = generateSignerKey('bench.example.com/audit');
   const following = performance.now();
-  const worker = await startApp('worker', {
+  const workerEnv = {
     ...env,
     KEYLEDGER_DATA_DIR: workerData,
     KEYLEDGER_SIGNING_KEY: signing,
     KEYLEDGER_AUDIT_CHECKPOINT_SECONDS: '1',
     KEYLEDGER_AUDIT_CHECK_HOURS: '0',
-  });
+  };
+  const worker = await startApp('worker', workerEnv, OTHER_CORE, { readyWithinMs: 1_200_000 });
   const metric = async (name) => {
     const text = await (await fetch(`${worker.baseUrl}/metrics`)).text();
     return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)`, 'm').exec(text)?.[1]);
@@ -140,7 +141,7 @@ async function fill(store) {
     const events = Array.from({ length }, (_, n) => ({
       id: randomUUID(),
       type: 'KeyUsageRecorded',
-      data: { keyId, secrets: [{ secretId: 'bench0000001', uses: n, lastUsedAt: recordedAt }], recordedAt },
+      data: { keyId, secrets: [{ secretId: 'bench0000001', count: n + 1, lastUsedAt: recordedAt }], recordedAt },
       metadata: {
         schemaVersion: 1,
         commandId: `usage ${keyId} ${n}`,

@@ -37,7 +37,8 @@ export async function startEventStore() {
   return { child, url: `kurrentdb://127.0.0.1:${port}?tls=false` };
 }
 
-export async function startApp(name, env, core = OTHER_CORE) {
+/** @param options.readyWithinMs longer where it has a long log to follow first */
+export async function startApp(name, env, core = OTHER_CORE, { readyWithinMs = 60_000 } = {}) {
   const port = await freePort();
   const variable = `KEYLEDGER_${name.toUpperCase()}_PORT`;
   const options = {
@@ -45,7 +46,8 @@ export async function startApp(name, env, core = OTHER_CORE) {
     env: { NODE_ENV: 'production', KEYLEDGER_DATA_DIR: temporaryFolder(), [variable]: String(port), ...env },
   };
   const child = start(process.execPath, [`dist/apps/${name}/src/main.js`], options);
-  await until(`${name} to be ready`, child, async () => (await fetch(`http://127.0.0.1:${port}/health/ready`)).ok);
+  const isReady = async () => (await fetch(`http://127.0.0.1:${port}/health/ready`)).ok;
+  await until(`${name} to be ready`, child, isReady, readyWithinMs);
   return { child, port, baseUrl: `http://127.0.0.1:${port}` };
 }
 

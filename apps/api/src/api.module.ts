@@ -133,7 +133,7 @@ export class ApiModule {
           provide: DeliveryReaders,
           useValue: new DeliveryReaders(parts.credentials, parts.verification, parts.decisions, parts.failed),
         },
-        { provide: Reports, useValue: new Reports(parts.eventStore, parts.personal) },
+        { provide: Reports, useValue: new Reports(parts.eventStore, parts.history, parts.personal) },
         { provide: ReviewBoard, useValue: parts.reviewBoard },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },

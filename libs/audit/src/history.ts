@@ -2,7 +2,16 @@ import { AUDITED_STREAM_PREFIXES, type Instant, type RecordedEvent } from '@keyl
 import { mkdir, readdir, readFile, rm, appendFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KEY_PREFIX, merged, Tail, tailOf, type Begin, type FoundKey } from './merge.js';
-import { lineOf, readSnapshot, SnapshotDamaged, writeSnapshot, type SnapshotLine } from './snapshot-file.js';
+import {
+  lineOf,
+  readSnapshot,
+  readSnapshotHead,
+  SNAPSHOT_FORMAT,
+  SnapshotDamaged,
+  TEMPORARY,
+  writeSnapshot,
+  type SnapshotLine,
+} from './snapshot-file.js';
 import type { Cut } from './replay.js';
 
 /** What this needs of the event store. */
@@ -22,13 +31,21 @@ export interface HistoryOptions {
   folder?: string;
   /** Of this program: what another version folded is not believed. */
   version: string;
-  /** Events of keys between two snapshots. */
+  /** Events of keys between two snapshots, at least. Large snapshots stand further apart. */
   spacing?: number;
-  /** How many snapshots are kept; every other one goes when there are more. */
+  /** How many snapshots are kept. */
   mostSnapshots?: number;
-  /** Events held in memory at once. */
-  mostEvents?: number;
+  /** Keys and events of keys held in memory at once. */
+  mostHeld?: number;
 }
+
+/**
+ * A snapshot is written whole, so the next one waits for an event for so many bytes of the last, as far as `mostHeld`
+ * lets it. Their cost grows with the log then, not with its square, and an answer still reads few events beside the keys.
+ */
+const BYTES_PER_EVENT = 256;
+/** A file in the making that is as old as this was left behind. */
+const ABANDONED_MS = 3_600_000;
 
 /** How many events lie between two marks of time. */
 const MARK_EVERY = 500;
@@ -45,6 +62,7 @@ interface Snapshot {
   path: string;
   position: bigint;
   recordedAt: Instant;
+  bytes: number;
 }
 
 /**
@@ -55,13 +73,13 @@ interface Snapshot {
 export class History {
   private readonly spacing: number;
   private readonly mostSnapshots: number;
-  private readonly mostEvents: number;
+  private readonly mostHeld: number;
   private snapshots: Snapshot[] = [];
   private marks: Mark[] = [];
   private directory: string | undefined;
   private readonly sound = new Map<string, string>();
   /** Where the making of snapshots has come to, and the events that no snapshot holds yet. */
-  private pending: { tail: Tail; count: number; last?: RecordedEvent } | undefined;
+  private pending: { base: Snapshot | undefined; tail: Tail; count: number; last?: RecordedEvent } | undefined;
   private reached = 0n;
   private sinceMark = 0;
 
@@ -69,10 +87,10 @@ export class History {
     private readonly store: LogReader,
     private readonly options: HistoryOptions,
   ) {
-    const { spacing = 25_000, mostSnapshots = 48, mostEvents = 100_000 } = options;
+    const { spacing = 5_000, mostSnapshots = 48, mostHeld = 50_000 } = options;
     this.spacing = spacing;
     this.mostSnapshots = mostSnapshots;
-    this.mostEvents = mostEvents;
+    this.mostHeld = mostHeld;
   }
 
   /**
@@ -92,7 +110,7 @@ export class History {
         streamPrefixes: [KEY_PREFIX],
         ...(signal && { signal }),
       });
-      const tail = await tailOf(events, cut, begin, this.mostEvents);
+      const tail = await tailOf(events, cut, begin, this.mostHeld);
       yield* merged(base ? readSnapshot(base.path) : none(), tail, begin);
       begin = tail.end === undefined ? undefined : { from: tail.end };
     }
@@ -112,7 +130,7 @@ export class History {
         streamPrefixes: [KEY_PREFIX],
         ...(options.signal && { signal: options.signal }),
       });
-      const tail = await tailOf(behind(events, from), { recordedUntil: to }, begin, this.mostEvents);
+      const tail = await tailOf(behind(events, from), { recordedUntil: to }, begin, this.mostHeld);
       yield* tail.ids();
       begin = tail.end === undefined ? undefined : { from: tail.end };
     }
@@ -170,42 +188,60 @@ export class History {
       this.sinceMark = 0;
       await appendFile(this.pathOf(MARKS_FILE), `${position} ${recordedAt} ${id}\n`);
     }
-    this.pending ??= { tail: new Tail(FROM_FIRST, Infinity), count: 0 };
+    this.pending ??= { base: this.snapshots.at(-1), tail: new Tail(FROM_FIRST, Infinity), count: 0 };
     if (!recorded.stream.startsWith(KEY_PREFIX)) return;
     this.pending.tail.add(recorded);
     this.pending.count += 1;
     this.pending.last = recorded;
-    if (this.pending.count < this.spacing) return;
+    if (this.pending.count < this.due()) return;
     try {
       await this.snapshot();
     } catch (error) {
       // What could not be written is read again, so that it does not pile up here.
+      if (error instanceof SnapshotDamaged) await this.forget(this.pending?.base);
       this.pending = undefined;
       this.reached = this.snapshots.at(-1)?.position ?? 0n;
       throw error;
     }
   }
 
+  private due(): number {
+    const whole = (this.snapshots.at(-1)?.bytes ?? 0) / BYTES_PER_EVENT;
+    return Math.min(Math.max(this.spacing, whole), Math.max(this.spacing, this.mostHeld));
+  }
+
   private async snapshot(): Promise<void> {
     const { pending } = this;
     if (!pending?.last) return;
     const { position, recordedAt, id } = pending.last;
-    const base = this.snapshots.at(-1);
+    const { base } = pending;
+    // A question may have found it damaged meanwhile: then what came before these events is not there.
+    if (base !== this.snapshots.at(-1)) throw new SnapshotDamaged(base?.path ?? '');
     const found = merged(base ? readSnapshot(base.path) : none(), pending.tail, FROM_FIRST);
     const path = this.pathOf(`${String(position).padStart(20, '0')}.gz`);
     await writeSnapshot(path, linesOf(found), { position, recordedAt, eventId: id });
-    this.snapshots.push({ path, position, recordedAt });
+    const { size: bytes } = await stat(path);
+    this.snapshots.push({ path, position, recordedAt, bytes });
     this.pending = undefined;
     await this.thin();
   }
 
-  /** The newest is what the next one is made from, and stays. */
+  /** Drops those whose neighbours are closest to each other. The newest is what the next one is made from, and stays. */
   private async thin(): Promise<void> {
-    if (this.snapshots.length <= this.mostSnapshots) return;
-    const dropped = this.snapshots.filter((_, index) => index % 2 === 0 && index < this.snapshots.length - 1);
-    this.snapshots = this.snapshots.filter((snapshot) => !dropped.includes(snapshot));
-    // Whoever reads one of them at this moment goes on: the file is gone only when it is closed.
-    for (const { path } of dropped) await rm(path, { force: true });
+    while (this.snapshots.length > Math.max(1, this.mostSnapshots)) {
+      const gaps = this.snapshots.slice(0, -1).map((_, index) => {
+        return (this.snapshots[index + 1]?.position ?? 0n) - (this.snapshots[index - 1]?.position ?? 0n);
+      });
+      const least = gaps.reduce((best, gap, index) => (gap < (gaps[best] ?? gap) ? index : best), 0);
+      // Whoever reads it at this moment goes on: the file is gone only when it is closed.
+      await this.forget(this.snapshots[least]);
+    }
+  }
+
+  private async forget(snapshot: Snapshot | undefined): Promise<void> {
+    if (!snapshot) return;
+    this.snapshots = this.snapshots.filter((one) => one !== snapshot);
+    await rm(snapshot.path, { force: true });
   }
 
   private async snapshotBefore({ position, recordedUntil, happenedUntil }: Cut): Promise<Snapshot | undefined> {
@@ -215,7 +251,7 @@ export class History {
       (position === undefined || its <= position) && (until === undefined || recordedAt <= until);
     for (const snapshot of this.snapshots.filter(early).reverse()) {
       if (await this.isSound(snapshot.path)) return snapshot;
-      this.snapshots = this.snapshots.filter((one) => one !== snapshot);
+      await this.forget(snapshot);
     }
     return undefined;
   }
@@ -236,33 +272,38 @@ export class History {
     return true;
   }
 
-  /** Finds what an earlier run has left that is of this log and of this version. */
+  /** Finds what an earlier run has left that is of this log and of this version; what other versions left goes. */
   private async open(signal: AbortSignal): Promise<boolean> {
     const { folder, version } = this.options;
     if (this.directory !== undefined || folder === undefined) return this.directory !== undefined;
     const first = await this.eventFrom(0n, signal);
     if (!first) return false;
-    const directory = join(folder, `${first.id}-${version}`);
+    const own = `${first.id}-${version}-${SNAPSHOT_FORMAT}`;
+    const directory = join(folder, own);
     await mkdir(directory, { recursive: true });
-    this.directory = directory;
-    for (const name of (await readdir(directory)).filter((one) => one.endsWith('.gz')).sort()) {
-      await this.adopt(join(directory, name), signal);
+    for (const name of await readdir(folder)) {
+      if (name.startsWith(`${first.id}-`) && name !== own)
+        await rm(join(folder, name), { recursive: true, force: true });
     }
+    this.snapshots = [];
+    for (const name of (await readdir(directory)).sort()) {
+      const path = join(directory, name);
+      if (name.endsWith('.gz')) await this.adopt(path, signal);
+      else if (name.endsWith(TEMPORARY)) await removeAbandoned(path);
+    }
+    this.directory = directory;
     await this.adoptMarks(signal);
     this.reached = this.snapshots.at(-1)?.position ?? 0n;
     return true;
   }
 
+  /** Takes a snapshot of this log; the rest of it is read and checked when it is needed. */
   private async adopt(path: string, signal: AbortSignal): Promise<void> {
     try {
-      const lines = readSnapshot(path);
-      for (let step = await lines.next(); ; step = await lines.next()) {
-        if (!step.done) continue;
-        const { position, recordedAt, eventId } = step.value;
-        if ((await this.eventAt(position, signal))?.id !== eventId) break;
-        const { mtimeMs, size } = await stat(path);
-        this.sound.set(path, `${mtimeMs} ${size}`);
-        this.snapshots.push({ path, position, recordedAt });
+      const { position, recordedAt, eventId } = await readSnapshotHead(path);
+      if ((await this.eventAt(position, signal))?.id === eventId) {
+        const { size: bytes } = await stat(path);
+        this.snapshots.push({ path, position, recordedAt, bytes });
         return;
       }
     } catch (error) {
@@ -305,8 +346,13 @@ async function* behind(events: AsyncIterable<RecordedEvent[]>, from: Instant): A
   for await (const batch of events) yield batch.filter(({ recordedAt }) => recordedAt > from);
 }
 
-async function* linesOf(found: AsyncIterable<FoundKey[]>): AsyncGenerator<string> {
-  for await (const keys of found) for (const one of keys) yield one.line ?? lineOf(one.keyId, one.key());
+async function* linesOf(found: AsyncIterable<FoundKey[]>): AsyncGenerator<string[]> {
+  for await (const keys of found) yield keys.map((one) => one.line ?? lineOf(one.keyId, one.key()));
+}
+
+async function removeAbandoned(path: string): Promise<void> {
+  const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }));
+  if (Date.now() - mtimeMs > ABANDONED_MS) await rm(path, { force: true });
 }
 
 /** How many items at the front fulfil what holds for a front of them only. */

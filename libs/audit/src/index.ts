@@ -79,6 +79,7 @@ export { cloudEventOf, OCSF_VERSION, ocsfOf } from './ocsf.js';
 export { advanceKey, explain, happenedAt, keyAt, type Cut, type Explained, type KeyAt } from './replay.js';
 export { History, type HistoryOptions, type LogReader } from './history.js';
 export { type FoundKey } from './merge.js';
+export { plainJson } from './snapshot-file.js';
 export {
   PAGE_POLICY,
   renderReport,
@@ -90,6 +91,7 @@ export {
   type ReportHead,
   type ReportQuestion,
   type ReportRow,
+  type ReportSource,
 } from './reports/index.js';
 export { CheckpointLog, type RecordedCheckpoint } from './checkpoint-log.js';
 export { objectionTo, type Objection } from './succession.js';

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { TreeDamaged } from './file-tiles.js';
 
 const ID_BYTES = 16;
-const CHUNK_BYTES = 4 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 
 /**
  * The ids of the leaves' events, 16 bytes each at a place that follows from the leaf's index. Looked through from end

@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '@keyledger/contracts';
-import { advanceKey, happened, isBehind, type Cut, type KeyAt } from './replay.js';
+import { advanceKey, happened, isBehind, type Cut, type KeyAt, type KeyStep } from './replay.js';
 import { keyIn, type SnapshotLine } from './snapshot-file.js';
 
 /** A key of the past; taken apart only when it is looked at. */
@@ -16,34 +16,49 @@ export type Begin = { after: string } | { from: string };
 const isBeyond = (keyId: string, begin: Begin): boolean =>
   'after' in begin ? keyId > begin.after : keyId >= begin.from;
 
-/** The events of a stretch of the log by key, from a beginning on and as many as fit into memory. */
+/** What a stretch of the log does to one key: where it begins there, the key itself; else what is still to be folded. */
+interface Course {
+  key: KeyAt | undefined;
+  later: KeyStep[];
+}
+
+/**
+ * What a stretch of the log does to each key, from a beginning on and as many keys as fit into memory. Of an event only
+ * what goes into a key is kept, and of a key that begins in the stretch only the key.
+ */
 export class Tail {
-  private readonly byKey = new Map<string, RecordedEvent[]>();
+  private readonly byKey = new Map<string, Course>();
   private held = 0;
   /** Keys from here on are left to a later pass. */
   private before: string | undefined;
 
+  /** @param mostHeld keys and events in memory at once */
   constructor(
     private readonly begin: Begin,
-    private readonly mostEvents: number,
+    private readonly mostHeld: number,
   ) {}
 
-  add(recorded: RecordedEvent): void {
-    const keyId = recorded.stream.slice(KEY_PREFIX.length);
+  add({ stream, event, revision, position, recordedAt }: RecordedEvent): void {
+    const keyId = stream.slice(KEY_PREFIX.length);
     if (!isBeyond(keyId, this.begin) || (this.before !== undefined && keyId >= this.before)) return;
-    const events = this.byKey.get(keyId);
-    if (events) events.push(recorded);
-    else this.byKey.set(keyId, [recorded]);
+    const step: KeyStep = { event, revision, position, recordedAt };
+    const course = this.byKey.get(keyId);
+    if (course?.key) {
+      course.key = advanceKey(course.key, step);
+      return;
+    }
+    if (course) course.later.push(step);
+    else this.byKey.set(keyId, revision === 0 ? { key: advanceKey(undefined, step), later: [] } : courseOf(step));
     this.held += 1;
-    if (this.held > this.mostEvents && this.byKey.size > 1) this.shrink();
+    if (this.held > this.mostHeld && this.byKey.size > 1) this.shrink();
   }
 
   /** Drops the later half of the keys. */
   private shrink(): void {
-    const ids = [...this.byKey.keys()].sort();
+    const ids = this.ids();
     const dropped = ids.slice(Math.ceil(ids.length / 2));
     for (const id of dropped) {
-      this.held -= this.byKey.get(id)?.length ?? 0;
+      this.held -= Math.max(1, this.byKey.get(id)?.later.length ?? 0);
       this.byKey.delete(id);
     }
     this.before = dropped[0];
@@ -54,14 +69,18 @@ export class Tail {
     return this.before;
   }
 
-  eventsOf(keyId: string): readonly RecordedEvent[] | undefined {
-    return this.byKey.get(keyId);
+  /** The key behind the stretch, given how it was before; `undefined`: there is none. */
+  fold(keyId: string, before: () => KeyAt | undefined): KeyAt | undefined {
+    const course = this.byKey.get(keyId);
+    return course?.key ?? (course?.later ?? []).reduce(advanceKey, before());
   }
 
   ids(): string[] {
     return [...this.byKey.keys()].sort();
   }
 }
+
+const courseOf = (step: KeyStep): Course => ({ key: undefined, later: [step] });
 
 export const KEY_PREFIX = 'key-';
 
@@ -70,9 +89,9 @@ export async function tailOf(
   events: AsyncIterable<readonly RecordedEvent[]>,
   cut: Cut,
   begin: Begin,
-  mostEvents: number,
+  mostHeld: number,
 ): Promise<Tail> {
-  const tail = new Tail(begin, mostEvents);
+  const tail = new Tail(begin, mostHeld);
   for await (const batch of events) {
     for (const recorded of batch) {
       if (isBehind(recorded, cut)) return tail;
@@ -120,8 +139,6 @@ export async function* merged(
 }
 
 function folded(keyId: string, line: string | undefined, tail: Tail): FoundKey | undefined {
-  let key = line === undefined ? undefined : keyIn(line);
-  for (const recorded of tail.eventsOf(keyId) ?? []) key = advanceKey(key, recorded);
-  const known = key;
-  return known && { keyId, key: () => known };
+  const key = tail.fold(keyId, () => (line === undefined ? undefined : keyIn(line)));
+  return key && { keyId, key: () => key };
 }

@@ -6,7 +6,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { History } from './history.js';
+import { readerOf } from './log.spec-support.js';
 import { advanceKey, explain, keyAt, type KeyAt } from './replay.js';
+import { keyIn, lineOf, plainJson } from './snapshot-file.js';
 import { trailRow } from './trail.js';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
@@ -74,24 +76,9 @@ function eventOf(keyId: string, key: KeyState | undefined, kind: number, now: st
       data: { keyId, secret, previousSecretId: current.secretId, graceEndsAt, rotatedAt: now },
     };
   }
-  const name = { before: key.name, after: `${key.name}x` };
+  const name = { before: key.name, after: `${key.name}x…€\u{1f511}` };
   return { type: 'KeyDetailsChanged', data: { keyId, changes: { name }, changedAt: now } };
 }
-
-const store = (log: readonly RecordedEvent[]) => ({
-  async *readAll({
-    from = -1n,
-    inclusive = false,
-    limit = Infinity,
-  }: {
-    from?: bigint;
-    inclusive?: boolean;
-    limit?: number;
-  }) {
-    const rest = log.filter(({ position }) => position > from || (inclusive && position === from)).slice(0, limit);
-    for (let at = 0; at < rest.length; at += 7) yield rest.slice(at, at + 7);
-  },
-});
 
 async function keysOf(history: History, cut: object, options: object = {}): Promise<[string, KeyState, number][]> {
   const keys: [string, KeyState, number][] = [];
@@ -122,12 +109,12 @@ describe('all keys as of a moment', () => {
         steps,
         fc.integer({ min: 1, max: 9 }),
         fc.integer({ min: 1, max: 6 }),
-        async (given, spacing, mostEvents) => {
+        async (given, spacing, mostHeld) => {
           const log = logOf(given);
-          const options = { folder: folder(), version: 'test', mostSnapshots: 3, spacing, mostEvents };
-          const history = new History(store(log), options);
+          const options = { folder: folder(), version: 'test', mostSnapshots: 3, spacing, mostHeld };
+          const history = new History(readerOf(log), options);
           await history.keepUp(new AbortController().signal);
-          const again = new History(store(log), options);
+          const again = new History(readerOf(log), options);
           await again.keepUp(new AbortController().signal);
           for (let n = 0; n <= log.length; n++) {
             const expected = foldOf(log.slice(0, n));
@@ -149,24 +136,16 @@ describe('all keys as of a moment', () => {
   });
 
   it('are right when a snapshot is damaged, or of another log: it is not believed', async () => {
-    const log = logOf(Array.from({ length: 30 }, (_, n) => ({ key: n % 5, kind: 5, ms: 1000 })));
+    const log = longLog();
     const options = { folder: folder(), version: 'test', spacing: 5 };
-    await new History(store(log), options).keepUp(new AbortController().signal);
-    const [directory = ''] = readdirSync(options.folder);
-    const inside = join(options.folder, directory);
-    for (const name of readdirSync(inside)
-      .filter((one) => one.endsWith('.gz'))
-      .slice(0, 3)) {
-      const bytes = readFileSync(join(inside, name));
-      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-      writeFileSync(join(inside, name), bytes);
-    }
+    await new History(readerOf(log), options).keepUp(new AbortController().signal);
+    for (const path of snapshotsIn(options.folder).slice(0, 3)) damage(path);
     const shorter = [...log.slice(0, 12), ...log.slice(12).map((one) => ({ ...one, id: one.id.replace(/^0/, '1') }))];
     for (const [now, count] of [
       [log, 3],
       [shorter, 0],
     ] as const) {
-      const history = new History(store(now), options);
+      const history = new History(readerOf(now), options);
       await history.keepUp(new AbortController().signal);
       for (const { position } of now) {
         expect(await keysOf(history, { position })).toEqual(foldOf(now.filter((one) => one.position <= position)));
@@ -174,6 +153,75 @@ describe('all keys as of a moment', () => {
       expect(history.status.snapshots).toBeGreaterThanOrEqual(count);
     }
   });
+
+  it.each([
+    ['the next one is made', false],
+    ['a question is answered', true],
+  ])('are right when the newest snapshot is damaged before %s: it is made again', async (_, asked) => {
+    const log = longLog();
+    const options = { folder: folder(), version: 'test', spacing: 5 };
+    const growing = log.slice(0, 16);
+    const history = new History(readerOf(growing), options);
+    await history.keepUp(new AbortController().signal);
+    damage(snapshotsIn(options.folder).at(-1) as string);
+    if (asked) expect(await keysOf(history, {})).toEqual(foldOf(growing));
+    growing.push(...log.slice(16));
+    await expect(history.keepUp(new AbortController().signal)).rejects.toThrow('damaged');
+    await history.keepUp(new AbortController().signal);
+    expect(history.status).toEqual({ snapshots: 6, marks: 1, position: log.at(-1)?.position });
+    expect(await keysOf(history, {})).toEqual(foldOf(log));
+  });
+
+  it('keep as many snapshots as are wanted, spread over the log, the newest among them', async () => {
+    const log = longLog(60);
+    const options = { folder: folder(), version: 'test', spacing: 2, mostSnapshots: 5 };
+    await new History(readerOf(log), options).keepUp(new AbortController().signal);
+    const kept = snapshotsIn(options.folder).map((path) => (Number(/(\d+)\.gz$/.exec(path)?.[1]) - 1) / 3);
+    expect(kept).toHaveLength(5);
+    expect(kept.at(-1)).toBe(59);
+    for (const [index, place] of kept.entries()) expect(place - (kept[index - 1] ?? 0)).toBeLessThanOrEqual(24);
+  });
+
+  it('leave nothing of other versions of this program behind, and what belongs to other logs alone', async () => {
+    const log = longLog();
+    const shared = folder();
+    const keep = (version: string, of = log): Promise<void> =>
+      new History(readerOf(of), { folder: shared, version, spacing: 5 }).keepUp(new AbortController().signal);
+    const other = log.map((one) => ({ ...one, id: one.id.replace(/^0/, '1') }));
+    await keep('1.0.0');
+    await keep('1.0.0', other);
+    await keep('1.1.0');
+    expect(readdirSync(shared).sort()).toEqual([`${log[0]?.id}-1.1.0-2`, `${other[0]?.id}-1.0.0-2`]);
+  });
+});
+
+const longLog = (events = 30): RecordedEvent[] =>
+  logOf(Array.from({ length: events }, (_, n) => ({ key: n % 5, kind: 5, ms: 1000 })));
+
+function snapshotsIn(folder: string): string[] {
+  const [directory = ''] = readdirSync(folder);
+  const names = readdirSync(join(folder, directory)).filter((one) => one.endsWith('.gz'));
+  return names.sort().map((name) => join(folder, directory, name));
+}
+
+function damage(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
+
+it('a line of a snapshot gives its key back, and holds the text that a search for one of its members looks for', () => {
+  const [issued] = logOf([{ key: 0, kind: 0, ms: 1 }]);
+  const key = advanceKey(undefined, issued as RecordedEvent) as KeyAt;
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      const named = { ...key, state: { ...key.state, owner: { ...key.state.owner, id: text } } };
+      const line = lineOf('key0', named);
+      expect(line).toMatch(/^[\t -\x7f]*$/);
+      expect(line).toContain(`"id":${plainJson(text)}`);
+      expect(keyIn(line)).toEqual(named);
+    }),
+  );
 });
 
 describe('an explained verdict', () => {

@@ -8,7 +8,12 @@ export interface KeyAt {
   revision: number;
   position: bigint;
   recordedAt: Instant;
+  /** Position of its first event. */
+  begun: bigint;
 }
+
+/** What of an event goes into a key. */
+export type KeyStep = Pick<RecordedEvent, 'event' | 'revision' | 'position' | 'recordedAt'>;
 
 /**
  * How far a question goes. Two times: `recordedUntil` is what we had written down by then, `happenedUntil` what had
@@ -55,12 +60,13 @@ const HAPPENED_AT = [
 ] as const;
 
 /** The key that the next event makes of one; `undefined` before there is one. */
-export function advanceKey(before: KeyAt | undefined, recorded: RecordedEvent): KeyAt | undefined {
-  const event = recorded.event as KeyEvent;
-  const { revision, position, recordedAt } = recorded;
+export function advanceKey(before: KeyAt | undefined, step: KeyStep): KeyAt | undefined {
+  const event = step.event as KeyEvent;
+  const { revision, position, recordedAt } = step;
   // Of a key whose beginning lies behind the cut nothing can be said.
   if (!before && event.type !== 'KeyIssued' && event.type !== 'KeyImported') return undefined;
-  return { state: evolveKey(before?.state, event), revision, position, recordedAt };
+  const begun = before?.begun ?? position;
+  return { state: evolveKey(before?.state, event), revision, position, recordedAt, begun };
 }
 
 /** The key as of a cut through the events of its stream. */

@@ -10,15 +10,19 @@ import type { KeyAt } from './replay.js';
 
 /**
  * A snapshot: every key as it stood at one position, a line each in the order of their ids,
- * `keyId TAB revision TAB position TAB recordedAt TAB <state as JSON>`, gzipped, and last a line with how many there
- * are, the SHA-256 of all lines before, and the event that it ends with. Derived from the events, at any time again.
+ * `keyId TAB revision TAB position TAB recordedAt TAB begun TAB <state as plainJson>`, gzipped. The first line says which
+ * event it ends with, the last how many keys there are and the SHA-256 of all bytes before. Derived from the events, at
+ * any time again.
  */
-export interface SnapshotEnd {
+export interface SnapshotHead {
   position: bigint;
   recordedAt: Instant;
   /** Id of the event at that position: whether the snapshot is of this very log. */
   eventId: string;
 }
+
+/** Of the shape above. What another build wrote otherwise is not read. */
+export const SNAPSHOT_FORMAT = 2;
 
 /** A line that has not been taken apart: most keys are passed over, or kept, as they are. */
 export interface SnapshotLine {
@@ -26,42 +30,60 @@ export interface SnapshotLine {
   line: string;
 }
 
+const HEAD = '\thead\t';
 const END = '\tend\t';
-const CHUNK_CHARS = 64 * 1024;
+const CHUNK_LINES = 200;
+const CHUNK_BYTES = 128 * 1024;
 
-export function lineOf(keyId: string, { state, revision, position, recordedAt }: KeyAt): string {
-  return `${keyId}\t${revision}\t${position}\t${recordedAt}\t${JSON.stringify(state)}`;
+export function lineOf(keyId: string, { state, revision, position, recordedAt, begun }: KeyAt): string {
+  return `${keyId}\t${revision}\t${position}\t${recordedAt}\t${begun}\t${plainJson(state)}`;
 }
 
+/** JSON in ASCII, as it stands in a line: every mask has an ellipsis, and would make text of twice the size of all. */
+export function plainJson(value: unknown): string {
+  return JSON.stringify(value).replace(NOT_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const NOT_ASCII = /[\u0080-\uffff]/g;
+
 export function keyIn(line: string): KeyAt {
-  const [, revision = '', position = '', recordedAt = ''] = line.split('\t', 4);
+  const [, revision = '', position = '', recordedAt = '', begun = ''] = line.split('\t', 5);
   const json = line.slice(line.indexOf('\t{') + 1);
   return {
     state: JSON.parse(json) as KeyState,
     revision: Number(revision),
     position: BigInt(position),
     recordedAt,
+    begun: BigInt(begun),
   };
 }
 
-/** Writes beside the place and moves it there whole. */
-export async function writeSnapshot(path: string, lines: AsyncIterable<string>, end: SnapshotEnd): Promise<number> {
-  const temporary = `${path}.${randomUUID()}.tmp`;
+/** Writes beside the place and moves it there whole. @returns how many keys there are */
+export async function writeSnapshot(
+  path: string,
+  batches: AsyncIterable<readonly string[]>,
+  head: SnapshotHead,
+): Promise<number> {
+  const temporary = `${path}.${randomUUID()}${TEMPORARY}`;
   const digest = createHash('sha256');
   let count = 0;
-  async function* chunks(): AsyncGenerator<string> {
-    let chunk = '';
-    for await (const line of lines) {
-      count += 1;
-      chunk += `${line}\n`;
-      if (chunk.length < CHUNK_CHARS) continue;
-      digest.update(chunk);
-      yield chunk;
-      chunk = '';
+  const bytesOf = (lines: readonly string[]): Buffer => {
+    const bytes = Buffer.from(`${lines.join('\n')}\n`);
+    digest.update(bytes);
+    return bytes;
+  };
+  async function* chunks(): AsyncGenerator<Buffer> {
+    yield bytesOf([HEAD + JSON.stringify({ ...head, position: String(head.position) })]);
+    let lines: string[] = [];
+    for await (const batch of batches) {
+      count += batch.length;
+      lines = lines.length === 0 ? [...batch] : lines.concat(batch);
+      if (lines.length < CHUNK_LINES) continue;
+      yield bytesOf(lines);
+      lines = [];
     }
-    digest.update(chunk);
-    const trailer = { count, sha256: digest.digest('hex'), ...end, position: String(end.position) };
-    yield `${chunk}${END}${JSON.stringify(trailer)}\n`;
+    if (lines.length > 0) yield bytesOf(lines);
+    yield Buffer.from(`${END}${JSON.stringify({ count, sha256: digest.digest('hex') })}\n`);
   }
   try {
     await pipeline(Readable.from(chunks()), createGzip({ level: 1 }), createWriteStream(temporary));
@@ -73,48 +95,77 @@ export async function writeSnapshot(path: string, lines: AsyncIterable<string>, 
   return count;
 }
 
+/** How the name of a snapshot in the making ends; whoever dies over it leaves it behind. */
+export const TEMPORARY = '.tmp';
+
 /**
  * The lines in their order, in batches; the last batch is given only once count and digest of all are right.
  * @throws SnapshotDamaged
  */
-export async function* readSnapshot(path: string): AsyncGenerator<SnapshotLine[], SnapshotEnd, undefined> {
+export async function* readSnapshot(path: string): AsyncGenerator<SnapshotLine[], void, undefined> {
   const digest = createHash('sha256');
-  let count = 0;
-  let rest = '';
-  const file = createReadStream(path, { highWaterMark: 256 * 1024 });
-  const unzipped = createGunzip({ chunkSize: 256 * 1024 });
-  file.on('error', (error) => unzipped.destroy(error));
-  file.pipe(unzipped).setEncoding('utf8');
-  try {
-    for await (const chunk of unzipped as AsyncIterable<string>) {
-      const text = rest + chunk;
-      const whole = text.lastIndexOf('\n') + 1;
-      rest = text.slice(whole);
-      const lines = text.slice(0, whole).split('\n');
-      lines.pop();
-      const last = lines.at(-1);
-      if (last?.startsWith(END)) lines.pop();
-      if (lines.length > 0) digest.update(`${lines.join('\n')}\n`);
-      count += lines.length;
-      if (last?.startsWith(END)) {
-        const trailer = JSON.parse(last.slice(END.length)) as Record<'count' | 'sha256' | keyof SnapshotEnd, string>;
-        if (Number(trailer.count) !== count || trailer.sha256 !== digest.digest('hex')) throw new SnapshotDamaged(path);
-        yield lines.map(withKeyId);
-        const { recordedAt, eventId } = trailer;
-        return { position: BigInt(trailer.position), recordedAt, eventId };
-      }
-      yield lines.map(withKeyId);
+  let count = -1;
+  for await (const chunk of wholeLines(path)) {
+    const lines = chunk.toString('utf8', 0, chunk.length - 1).split('\n');
+    const last = lines.at(-1);
+    const end = last?.startsWith(END) ? last : undefined;
+    if (end !== undefined) lines.pop();
+    digest.update(end === undefined ? chunk : chunk.subarray(0, chunk.length - Buffer.byteLength(end) - 1));
+    count += lines.length;
+    const batch = lines.map((line): SnapshotLine => ({ keyId: line.slice(0, line.indexOf('\t')), line }));
+    // The head has no id.
+    if (batch[0]?.keyId === '') batch.shift();
+    if (end !== undefined) {
+      const trailer = jsonIn(end.slice(END.length), path);
+      if (trailer['count'] !== count || trailer['sha256'] !== digest.digest('hex')) throw new SnapshotDamaged(path);
+      yield batch;
+      return;
     }
-  } catch (error) {
-    throw error instanceof SnapshotDamaged ? error : new SnapshotDamaged(path, error);
-  } finally {
-    file.destroy();
-    unzipped.destroy();
+    yield batch;
   }
   throw new SnapshotDamaged(path);
 }
 
-const withKeyId = (line: string): SnapshotLine => ({ keyId: line.slice(0, line.indexOf('\t')), line });
+/** What a snapshot says of itself at its front; whether the rest is whole is not looked at. @throws SnapshotDamaged */
+export async function readSnapshotHead(path: string): Promise<SnapshotHead> {
+  for await (const chunk of wholeLines(path)) {
+    const line = chunk.toString('utf8', 0, chunk.indexOf('\n'));
+    if (!line.startsWith(HEAD)) break;
+    const { position, recordedAt, eventId } = jsonIn(line.slice(HEAD.length), path);
+    if (!/^\d+$/.test(String(position))) break;
+    return { position: BigInt(String(position)), recordedAt: String(recordedAt), eventId: String(eventId) };
+  }
+  throw new SnapshotDamaged(path);
+}
+
+async function* wholeLines(path: string): AsyncGenerator<Buffer, void, undefined> {
+  const file = createReadStream(path, { highWaterMark: CHUNK_BYTES });
+  const unzipped = createGunzip({ chunkSize: CHUNK_BYTES });
+  file.on('error', (error) => unzipped.destroy(error));
+  file.pipe(unzipped);
+  let rest: Buffer = Buffer.alloc(0);
+  try {
+    for await (const chunk of unzipped as AsyncIterable<Buffer>) {
+      const whole = chunk.lastIndexOf(0x0a) + 1;
+      if (whole > 0)
+        yield rest.length === 0 ? chunk.subarray(0, whole) : Buffer.concat([rest, chunk.subarray(0, whole)]);
+      rest = whole > 0 ? chunk.subarray(whole) : Buffer.concat([rest, chunk]);
+    }
+  } catch (error) {
+    throw new SnapshotDamaged(path, error);
+  } finally {
+    file.destroy();
+    unzipped.destroy();
+  }
+}
+
+function jsonIn(text: string, path: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch (error) {
+    throw new SnapshotDamaged(path, error);
+  }
+}
 
 /** The file is not what was written: then the events are asked. */
 export class SnapshotDamaged extends Error {

@@ -3,7 +3,7 @@ import type { EventStore, StoredEvent } from '@keyledger/event-store';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hashOfEvent } from './envelope.js';
-import { FileTiles, TreeDamaged } from './file-tiles.js';
+import { FileTiles, TreeDamaged, type NewLeaf } from './file-tiles.js';
 import { LeafIds } from './leaf-ids.js';
 
 export interface TreeFollowerOptions {
@@ -23,7 +23,10 @@ export interface TreeFollowerState {
   lastError?: string;
 }
 
-const BATCH = 2048;
+/** Events held at once: their leaves are small, they are not. */
+const BATCH = 500;
+/** Leaves of a log that is far ahead are written so many at a time. */
+const LEAVES_AT_ONCE = 8192;
 /** Live events are gathered so long before they are written: one sync for many. */
 const GATHER_MS = 250;
 const FIRST_PAUSE_MS = 100;
@@ -116,6 +119,7 @@ export class TreeFollower {
     const { store } = this.options;
     const tiles = await this.open(signal);
     this.tiles = tiles;
+    for await (const _ of this.catchUp(tiles, signal)) yield;
     const batches = store.subscribeStored({
       after: tiles.head.position,
       streamPrefixes: AUDITED_STREAM_PREFIXES,
@@ -127,7 +131,7 @@ export class TreeFollower {
       },
     });
     for await (const { events, live } of batches) {
-      if (events.length > 0) await this.append(tiles, events);
+      if (events.length > 0) await this.append(tiles, leavesOf(tiles.head.size, events));
       if (signal.aborted) return;
       this.told.live = live;
       this.told.lastError = undefined;
@@ -137,15 +141,29 @@ export class TreeFollower {
     }
   }
 
-  private async append(tiles: FileTiles, events: readonly StoredEvent[]): Promise<void> {
-    const { size } = tiles.head;
+  /** Reads what the log is ahead, at a fraction of what a subscription takes. */
+  private async *catchUp(tiles: FileTiles, signal: AbortSignal): AsyncGenerator<void> {
+    let leaves: FoundLeaf[] = [];
+    const after = tiles.head.position;
+    const streamPrefixes = AUDITED_STREAM_PREFIXES;
+    for await (const events of this.options.store.readStored({ after, streamPrefixes, maxBatch: BATCH, signal })) {
+      this.told.subscribed = true;
+      leaves.push(...leavesOf(tiles.head.size + leaves.length, events));
+      if (leaves.length < LEAVES_AT_ONCE) continue;
+      await this.append(tiles, leaves);
+      leaves = [];
+      this.changed();
+      yield;
+    }
+    if (leaves.length > 0) await this.append(tiles, leaves);
+  }
+
+  private async append(tiles: FileTiles, leaves: readonly FoundLeaf[]): Promise<void> {
     await this.ids.write(
-      size,
-      events.map(({ id }) => id),
+      tiles.head.size,
+      leaves.map(({ id }) => id),
     );
-    await tiles.append(
-      events.map((event, offset) => ({ hash: hashOfEvent(size + offset, event), position: event.position })),
-    );
+    await tiles.append(leaves);
   }
 
   private async open(signal: AbortSignal): Promise<FileTiles> {
@@ -195,6 +213,13 @@ export class TreeFollower {
     });
   }
 }
+
+interface FoundLeaf extends NewLeaf {
+  id: string;
+}
+
+const leavesOf = (from: number, events: readonly StoredEvent[]): FoundLeaf[] =>
+  events.map((event, offset) => ({ id: event.id, hash: hashOfEvent(from + offset, event), position: event.position }));
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal, ref: false }).catch(() => undefined);

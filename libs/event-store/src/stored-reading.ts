@@ -1,7 +1,9 @@
-import { decodeStored, type StoredEvent } from './codec.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import { decodeStored, positionOf, type StoredEvent } from './codec.js';
 import type { Connection } from './connection.js';
 import { EventStoreUnavailable } from './errors.js';
-import { feed, type SubscribeOptions } from './feed.js';
+import type { SubscribeOptions } from './feed.js';
+import { readLog } from './log-reading.js';
 
 export interface ReadStoredOptions extends Pick<SubscribeOptions, 'after' | 'streamPrefixes' | 'maxBatch'> {
   signal?: AbortSignal;
@@ -9,37 +11,38 @@ export interface ReadStoredOptions extends Pick<SubscribeOptions, 'after' | 'str
 
 /** Attempts in a row that bring nothing, before the reader is told. */
 const ATTEMPTS = 4;
+const PAUSE_MS = 200;
 
-/**
- * One pass over the log, up to position `end` at least. It is a subscription that ends: the client's reads give
- * `created` in whole seconds, its subscriptions in milliseconds, and both must give the same event.
- */
+/** One pass over the log, to its end. It goes on behind what it gave when the connection breaks. */
 export async function* readStored(
   connection: Connection,
-  { signal, ...options }: ReadStoredOptions,
-  end: bigint,
+  { after, streamPrefixes, maxBatch = Infinity }: ReadStoredOptions,
+  signal: AbortSignal,
 ): AsyncGenerator<StoredEvent[], void, undefined> {
-  const givingUp = new AbortController();
-  let failures = 0;
-  let failure: Error | undefined;
-  const batches = feed(
-    connection,
-    {
-      ...options,
-      signal: AbortSignal.any([givingUp.signal, ...(signal ? [signal] : [])]),
-      onState: (state, error) => {
-        if (state === 'connected' || (failures += 1) < ATTEMPTS) return;
-        failure = error;
-        givingUp.abort();
-      },
-    },
-    decodeStored,
-  );
-  for await (const { events, position, live } of batches) {
-    failures = 0;
-    if (events.length > 0) yield events;
-    if (live || position >= end) return;
+  let reached = after === 'start' ? 0n : after;
+  try {
+    for (let failures = 0; ; failures += 1) {
+      const from = reached === 0n ? 'start' : reached;
+      try {
+        for await (const batch of readLog(
+          connection,
+          { direction: 'forwards', of: { streamPrefixes }, from },
+          signal,
+        )) {
+          failures = 0;
+          // A read begins with what stands at its very place.
+          const unseen = batch.filter((one) => positionOf(one) > reached);
+          const events = unseen.flatMap((one) => decodeStored(one) ?? []);
+          for (let at = 0; at < events.length; at += maxBatch) yield events.slice(at, at + maxBatch);
+          reached = positionOf(unseen.at(-1) ?? batch.at(-1) ?? {});
+        }
+        return;
+      } catch (error) {
+        if (!(error instanceof EventStoreUnavailable) || failures + 1 >= ATTEMPTS) throw error;
+      }
+      await pause(PAUSE_MS * 2 ** failures, undefined, { signal });
+    }
+  } finally {
+    await connection.close();
   }
-  signal?.throwIfAborted();
-  throw failure ?? new EventStoreUnavailable('the reading of the log ended before its end', 'not-done');
 }

@@ -1,6 +1,6 @@
 import { streams, type Instant, type RecordedEvent } from '@keyledger/contracts';
 import type { AuditStateQuery, KeyView, MomentQuery } from '@keyledger/contracts/http';
-import { History, TrailReader, trailRow, type Cut, type FoundKey, type KeyAt } from '@keyledger/audit';
+import { History, plainJson, TrailReader, trailRow, type Cut, type FoundKey, type KeyAt } from '@keyledger/audit';
 import { coveredByAny, stateAt } from '@keyledger/domain';
 import { EventStore } from '@keyledger/event-store';
 import { invalidField, reaches, systemClock, type Caller, type PersonalData } from '@keyledger/platform';
@@ -119,13 +119,13 @@ function foreseen({ scope, owner, keyspaceId, environment, state }: AuditStateQu
     state === 'revoked' || state === 'suspended' ? member('status', state) : undefined,
     state === 'active' || state === 'pending' || state === 'expired' ? member('status', 'active') : undefined,
   ].filter((text) => text !== undefined);
-  const anyOf = scope === undefined ? undefined : covering(scope).map((text) => JSON.stringify(text));
+  const anyOf = scope === undefined ? undefined : covering(scope).map(plainJson);
   return ({ line }) =>
     line === undefined ||
     (needed.every((text) => line.includes(text)) && (!anyOf || anyOf.some((text) => line.includes(text))));
 }
 
-const member = (name: string, value: string): string => `"${name}":${JSON.stringify(value)}`;
+const member = (name: string, value: string): string => `"${name}":${plainJson(value)}`;
 
 /** A scope and all that cover it. */
 function covering(scope: string): string[] {

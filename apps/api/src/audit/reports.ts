@@ -1,5 +1,13 @@
-import { AUDITED_STREAM_PREFIXES, refusal, type RecordedEvent } from '@keyledger/contracts';
-import { renderReport, runReport, type ReportFormat, type ReportHead } from '@keyledger/audit';
+import { AUDITED_STREAM_PREFIXES, refusal, type Instant, type RecordedEvent } from '@keyledger/contracts';
+import {
+  renderReport,
+  runReport,
+  type History,
+  type KeyAt,
+  type ReportFormat,
+  type ReportHead,
+  type ReportSource,
+} from '@keyledger/audit';
 import type { EventStore } from '@keyledger/event-store';
 import { RefusalError, type PersonalData } from '@keyledger/platform';
 import { Readable } from 'node:stream';
@@ -10,12 +18,13 @@ const AT_ONCE = 2;
 /** Whoever takes longer to take a report away is cut off, since his place is wanted. */
 const LONGEST_MS = 30 * 60_000;
 
-/** Makes reports from the event store, a few at once. */
+/** Makes reports from the event store and the snapshots of its past, a few at once. */
 export class Reports {
   private running = 0;
 
   constructor(
     private readonly store: EventStore,
+    private readonly history: History,
     private readonly personal: PersonalData,
   ) {}
 
@@ -30,7 +39,7 @@ export class Reports {
     this.running += 1;
     const enough = AbortSignal.any([left, AbortSignal.timeout(LONGEST_MS)]);
     try {
-      const rows = runReport(head.report, head, this.events(head.report.streams, enough));
+      const rows = runReport(head.report, head, this.source(enough));
       const first = await rows.next();
       const whole = async function* () {
         if (!first.done) yield first.value;
@@ -49,11 +58,23 @@ export class Reports {
     }
   }
 
+  private source(signal: AbortSignal): ReportSource {
+    return { events: (streams) => this.events(streams, signal), keysAt: (at) => this.keysAt(at, signal) };
+  }
+
   private async *events(streams: readonly string[], signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
+    if (streams.length === 0) return;
     const streamPrefixes = AUDITED_STREAM_PREFIXES.filter((prefix) => streams.includes(prefix));
     for await (const batch of this.store.readAll({ direction: 'forwards', streamPrefixes, signal })) {
       // Before it is folded: two tokens of one person differ, and would count as two.
       yield await this.personal.revealDeep(batch);
+      await giveWay();
+    }
+  }
+
+  private async *keysAt(at: Instant, signal: AbortSignal): AsyncGenerator<KeyAt[]> {
+    for await (const found of this.history.keysAt({ recordedUntil: at }, { signal })) {
+      yield await this.personal.revealDeep(found.map((one) => one.key()));
       await giveWay();
     }
   }

@@ -1,15 +1,10 @@
-import type { Instant, KeyEvent, KeyspaceEvent, KeyUsageRecorded, RecordedEvent } from '@keyledger/contracts';
+import type { Instant, KeyEvent, KeyspaceEvent, RecordedEvent } from '@keyledger/contracts';
 import { evolveKey, keyspaceDecider, stateAt, type KeyspaceState, type KeyState } from '@keyledger/domain';
 import { eventsLink, type ReportRow } from './report.js';
 
-/** A key as it stands, and what the reports need beside its state. */
+/** A key as it stands. */
 export interface HeldKey {
   state: KeyState;
-  /** What the policy of its keyspace allowed when it came. */
-  maxLifetimeAtIssue?: string;
-  lastUsedAt?: Instant;
-  /** Uses by secret; counts of a secret only grow. */
-  uses?: Map<string, number>;
   /** Of its newest event. */
   position: bigint;
 }
@@ -31,22 +26,15 @@ export class Holdings {
   readonly keyspaces = new Map<string, HeldKeyspace>();
 
   take(recorded: RecordedEvent): void {
-    const { stream, event } = recorded;
-    if (stream.startsWith('key-')) this.takeKey(recorded as RecordedEvent<KeyEvent>);
-    else if (stream.startsWith('keyspace-')) this.takeKeyspace(recorded as RecordedEvent<KeyspaceEvent>);
-    else if (event.type === 'KeyUsageRecorded') this.takeUsage(event);
+    if (recorded.stream.startsWith('key-')) this.takeKey(recorded as RecordedEvent<KeyEvent>);
+    else if (recorded.stream.startsWith('keyspace-')) this.takeKeyspace(recorded as RecordedEvent<KeyspaceEvent>);
   }
 
   private takeKey({ event, position }: RecordedEvent<KeyEvent>): void {
     const before = this.keys.get(event.data.keyId);
     const state = slim(evolveKey(before?.state, event));
-    if (before) {
-      before.state = state;
-      before.position = position;
-      return;
-    }
-    const maxLifetimeAtIssue = this.keyspaces.get(state.keyspaceId)?.state.policy.maxLifetime;
-    this.keys.set(state.keyId, { state, position, ...(maxLifetimeAtIssue !== undefined && { maxLifetimeAtIssue }) });
+    if (before) Object.assign(before, { state, position });
+    else this.keys.set(state.keyId, { state, position });
   }
 
   private takeKeyspace({ event, position, recordedAt, metadata }: RecordedEvent<KeyspaceEvent>): void {
@@ -55,15 +43,52 @@ export class Holdings {
     if (!state) return;
     this.keyspaces.set(keyspaceId, { state, position, since: recordedAt, changedBy: metadata.actor.id });
   }
+}
 
-  private takeUsage({ data: { keyId, secrets } }: KeyUsageRecorded): void {
-    const key = this.keys.get(keyId);
-    if (!key) return;
-    key.uses ??= new Map();
+/** The longest life that the policies of keyspaces allowed, at any place of the log. */
+export class Lifetimes {
+  private readonly byKeyspace = new Map<string, { from: bigint; maxLifetime: string }[]>();
+
+  /** @param keyspaces as they are since the event */
+  take({ event, position }: RecordedEvent, keyspaces: ReadonlyMap<string, HeldKeyspace>): void {
+    const { keyspaceId } = event.data as { keyspaceId: string };
+    const policy = keyspaces.get(keyspaceId)?.state.policy;
+    if (!policy) return;
+    const known = this.byKeyspace.get(keyspaceId) ?? [];
+    if (known.at(-1)?.maxLifetime === policy.maxLifetime) return;
+    this.byKeyspace.set(keyspaceId, [...known, { from: position, maxLifetime: policy.maxLifetime }]);
+  }
+
+  at(keyspaceId: string, position: bigint): string | undefined {
+    return this.byKeyspace.get(keyspaceId)?.findLast(({ from }) => from < position)?.maxLifetime;
+  }
+}
+
+/** How often and until when each key was used. */
+export class Uses {
+  /** Counts by secret in pairs: nearly every key has one or two secrets. */
+  private readonly byKey = new Map<string, { lastUsedAt?: Instant; secrets: [secretId: string, count: number][] }>();
+
+  take({ event }: RecordedEvent): void {
+    if (event.type !== 'KeyUsageRecorded') return;
+    const { keyId, secrets } = event.data;
+    const known = this.byKey.get(keyId) ?? { secrets: [] };
+    this.byKey.set(keyId, known);
     for (const { secretId, lastUsedAt, count } of secrets) {
-      key.uses.set(secretId, Math.max(count, key.uses.get(secretId) ?? 0));
-      if (lastUsedAt !== undefined && lastUsedAt > (key.lastUsedAt ?? '')) key.lastUsedAt = lastUsedAt;
+      const before = known.secrets.find(([one]) => one === secretId);
+      // Counts of a secret only grow.
+      if (before) before[1] = Math.max(count, before[1]);
+      else known.secrets.push([secretId, count]);
+      if (lastUsedAt !== undefined && lastUsedAt > (known.lastUsedAt ?? '')) known.lastUsedAt = lastUsedAt;
     }
+  }
+
+  lastUsedAt(keyId: string): Instant | undefined {
+    return this.byKey.get(keyId)?.lastUsedAt;
+  }
+
+  count(keyId: string): number {
+    return (this.byKey.get(keyId)?.secrets ?? []).reduce((sum, [, count]) => sum + count, 0);
   }
 }
 

@@ -6,7 +6,7 @@ import { accessReview } from './review-report.js';
 
 export { renderReport, REPORT_FORMATS, type ReportFormat, type ReportHead } from './render.js';
 export { PAGE_POLICY } from './page-style.js';
-export { runReport, type Report, type ReportQuestion, type ReportRow } from './report.js';
+export { runReport, type Report, type ReportQuestion, type ReportRow, type ReportSource } from './report.js';
 
 /** Every report there is, by its name. */
 export const REPORTS: ReadonlyMap<string, Report> = new Map(

@@ -1,6 +1,7 @@
 import { durationSeconds, plusSeconds } from '@keyledger/contracts';
 import { stateAt } from '@keyledger/domain';
-import { HOLDINGS, Holdings, isHeld, KEY_COLUMNS, keyRow, type HeldKey, type HeldKeyspace } from './holdings.js';
+import type { KeyAt } from '../replay.js';
+import { Holdings, isHeld, KEY_COLUMNS, keyRow, Lifetimes, Uses, type HeldKeyspace } from './holdings.js';
 import {
   columns,
   daysBetween,
@@ -11,36 +12,23 @@ import {
   type ReportRow,
 } from './report.js';
 
-type Lines = (holdings: Holdings, keys: Iterable<HeldKey>, question: ReportQuestion) => Iterable<ReportRow>;
-
-/** A report of what held at an instant: everything is folded, then the keys in reach are looked at once. */
-function ofHoldings(report: Omit<Report, 'begin' | 'period'>, lines: Lines): Report {
-  return {
-    ...report,
-    period: false,
-    begin(question) {
-      const holdings = new Holdings();
-      return {
-        take: (recorded) => holdings.take(recorded),
-        rest: () => lines(holdings, inReach(holdings, question), question),
-      };
-    },
+/** Of every report about all keys as they stood: a line or none for each that the reader may see. */
+const linesOf =
+  ({ within }: ReportQuestion, line: (key: KeyAt) => ReportRow | undefined) =>
+  (key: KeyAt): ReportRow[] => {
+    const row = isWithin(within, key.state.keyspaceId) && line(key);
+    return row ? [row] : [];
   };
-}
 
-function* inReach({ keys }: Holdings, { within }: ReportQuestion): Generator<HeldKey> {
-  for (const key of keys.values()) if (isWithin(within, key.state.keyspaceId)) yield key;
-}
-
-export const inventory = ofHoldings(
-  {
-    name: 'inventory',
-    title: 'Inventory of keys',
-    description:
-      'Every key there was at the instant, whatever its state, with its owner, its age, its last use and its end. ' +
-      'Last use and counts are as far as they had been recorded by then, which happens every few minutes.',
-    streams: [...HOLDINGS, 'usage-'],
-    columns: columns(`${KEY_COLUMNS}
+export const inventory: Report = {
+  name: 'inventory',
+  title: 'Inventory of keys',
+  description:
+    'Every key there was at the instant, whatever its state, with its owner, its age, its last use and its end. ' +
+    'Last use and counts are as far as they had been recorded by then, which happens every few minutes.',
+  period: false,
+  streams: ['usage-'],
+  columns: columns(`${KEY_COLUMNS}
 kind: Kind
 decoy: Honeykey
 scopes: Scopes
@@ -53,39 +41,44 @@ lastUsedAt: Last used
 uses: Uses
 expiresAt: Expires
 revokedAt: Revoked`),
+  begin(question) {
+    const uses = new Uses();
+    const { at } = question;
+    return {
+      take: (recorded) => uses.take(recorded),
+      key: linesOf(question, (key) => {
+        const { keyId, kind, scopes, createdAt, expiresAt, secrets, decoy, revocation } = key.state;
+        const secretCreatedAt = secrets[0]?.createdAt;
+        return keyRow(key, {
+          kind,
+          decoy,
+          scopes,
+          state: stateAt(key.state, at),
+          createdAt,
+          ageDays: daysBetween(createdAt, at),
+          secretCreatedAt,
+          secretAgeDays: secretCreatedAt === undefined ? undefined : daysBetween(secretCreatedAt, at),
+          lastUsedAt: uses.lastUsedAt(keyId),
+          uses: uses.count(keyId),
+          expiresAt,
+          revokedAt: revocation?.revokedAt,
+        });
+      }),
+      rest: () => [],
+    };
   },
-  function* (_holdings, keys, { at }) {
-    for (const key of keys) {
-      const { kind, scopes, createdAt, expiresAt, secrets, decoy, revocation } = key.state;
-      const secretCreatedAt = secrets[0]?.createdAt;
-      yield keyRow(key, {
-        kind,
-        decoy,
-        scopes,
-        state: stateAt(key.state, at),
-        createdAt,
-        ageDays: daysBetween(createdAt, at),
-        secretCreatedAt,
-        secretAgeDays: secretCreatedAt === undefined ? undefined : daysBetween(secretCreatedAt, at),
-        lastUsedAt: key.lastUsedAt,
-        uses: [...(key.uses?.values() ?? [])].reduce((sum, count) => sum + count, 0),
-        expiresAt,
-        revokedAt: revocation?.revokedAt,
-      });
-    }
-  },
-);
+};
 
-export const olderThanPolicy = ofHoldings(
-  {
-    name: 'older-than-policy',
-    title: 'Keys older than their policy allowed',
-    description:
-      'Keys that were neither revoked nor expired at the instant and whose life is longer than the policy in force then ' +
-      'allowed: "over", they were older already; "outlives", they will be before they end. A policy that was made ' +
-      'stricter leaves the keys that it finds as they are; what held when a key was issued stands beside it.',
-    streams: HOLDINGS,
-    columns: columns(`${KEY_COLUMNS}
+export const olderThanPolicy: Report = {
+  name: 'older-than-policy',
+  title: 'Keys older than their policy allowed',
+  description:
+    'Keys that were neither revoked nor expired at the instant and whose life is longer than the policy in force then ' +
+    'allowed: "over", they were older already; "outlives", they will be before they end. A policy that was made ' +
+    'stricter leaves the keys that it finds as they are; what held when a key was issued stands beside it.',
+  period: false,
+  streams: ['keyspace-'],
+  columns: columns(`${KEY_COLUMNS}
 state: State
 finding: Finding
 createdAt: Issued
@@ -94,94 +87,117 @@ maxLifetime: Longest life by the policy
 maxLifetimeAtIssue: Longest life when it was issued
 allowedUntil: Allowed until
 overDays: Days over`),
+  begin(question) {
+    const holdings = new Holdings();
+    const { keyspaces } = holdings;
+    const lifetimes = new Lifetimes();
+    const { at } = question;
+    return {
+      take(recorded) {
+        holdings.take(recorded);
+        lifetimes.take(recorded, keyspaces);
+      },
+      key: linesOf(question, (key) => {
+        const { keyspaceId, createdAt, notBefore, expiresAt } = key.state;
+        const policy = keyspaces.get(keyspaceId)?.state.policy;
+        if (!policy || !isHeld(key, at) || (expiresAt === undefined && policy.nonExpiring)) return undefined;
+        const allowedUntil = plusSeconds(notBefore ?? createdAt, durationSeconds(policy.maxLifetime) ?? 0);
+        const over = allowedUntil < at;
+        if (!over && expiresAt !== undefined && expiresAt <= allowedUntil) return undefined;
+        return keyRow(key, {
+          state: stateAt(key.state, at),
+          finding: over ? 'over' : 'outlives',
+          createdAt,
+          expiresAt,
+          maxLifetime: policy.maxLifetime,
+          maxLifetimeAtIssue: lifetimes.at(keyspaceId, key.begun),
+          allowedUntil,
+          overDays: over ? daysBetween(allowedUntil, at) : undefined,
+        });
+      }),
+      rest: () => [],
+    };
   },
-  function* ({ keyspaces }, keys, { at }) {
-    for (const key of keys) {
-      const policy = keyspaces.get(key.state.keyspaceId)?.state.policy;
-      const { createdAt, notBefore, expiresAt } = key.state;
-      if (!policy || !isHeld(key, at) || (expiresAt === undefined && policy.nonExpiring)) continue;
-      const allowedUntil = plusSeconds(notBefore ?? createdAt, durationSeconds(policy.maxLifetime) ?? 0);
-      const over = allowedUntil < at;
-      if (!over && expiresAt !== undefined && expiresAt <= allowedUntil) continue;
-      yield keyRow(key, {
-        state: stateAt(key.state, at),
-        finding: over ? 'over' : 'outlives',
-        createdAt,
-        expiresAt,
-        maxLifetime: policy.maxLifetime,
-        maxLifetimeAtIssue: key.maxLifetimeAtIssue,
-        allowedUntil,
-        overDays: over ? daysBetween(allowedUntil, at) : undefined,
-      });
-    }
-  },
-);
+};
 
-export const neverUsed = ofHoldings(
-  {
-    name: 'never-used',
-    title: 'Keys never used',
-    description:
-      'Active and suspended keys of which no use had been recorded by the instant. Uses are recorded every few minutes, ' +
-      'so that of the newest keys it says less.',
-    streams: [...HOLDINGS, 'usage-'],
-    columns: columns(`${KEY_COLUMNS}
+export const neverUsed: Report = {
+  name: 'never-used',
+  title: 'Keys never used',
+  description:
+    'Active and suspended keys of which no use had been recorded by the instant. Uses are recorded every few minutes, ' +
+    'so that of the newest keys it says less.',
+  period: false,
+  streams: ['usage-'],
+  columns: columns(`${KEY_COLUMNS}
 state: State
 scopes: Scopes
 createdAt: Issued
 unusedDays: Days without use
 expiresAt: Expires`),
+  begin(question) {
+    const uses = new Uses();
+    const { at } = question;
+    return {
+      take: (recorded) => uses.take(recorded),
+      key: linesOf(question, (key) => {
+        const { keyId, createdAt, expiresAt, scopes } = key.state;
+        const state = stateAt(key.state, at);
+        if (uses.lastUsedAt(keyId) !== undefined || !isHeld(key, at) || state === 'pending') return undefined;
+        return keyRow(key, { state, scopes, createdAt, unusedDays: daysBetween(createdAt, at), expiresAt });
+      }),
+      rest: () => [],
+    };
   },
-  function* (_holdings, keys, { at }) {
-    for (const key of keys) {
-      const { createdAt, expiresAt, scopes } = key.state;
-      const state = stateAt(key.state, at);
-      if (key.lastUsedAt !== undefined || !isHeld(key, at) || state === 'pending') continue;
-      yield keyRow(key, { state, scopes, createdAt, unusedDays: daysBetween(createdAt, at), expiresAt });
-    }
-  },
-);
+};
 
-export const scopeHolders = ofHoldings(
-  {
-    name: 'scope-holders',
-    title: 'Who holds which scope',
-    description:
-      'For every scope the keys that held it at the instant and were neither revoked nor expired. A scope that ends in ' +
-      '":*" grants everything below it.',
-    streams: HOLDINGS,
-    columns: columns(`scope: Scope
+export const scopeHolders: Report = {
+  name: 'scope-holders',
+  title: 'Who holds which scope',
+  description:
+    'For every scope the keys that held it at the instant and were neither revoked nor expired. A scope that ends in ' +
+    '":*" grants everything below it.',
+  period: false,
+  streams: [],
+  columns: columns(`scope: Scope
 ${KEY_COLUMNS}
 state: State
 createdAt: Issued
 expiresAt: Expires`),
+  begin(question) {
+    const { at } = question;
+    const holders = new Map<string, ReportRow[]>();
+    const line = linesOf(question, (key) => {
+      const { createdAt, expiresAt } = key.state;
+      return isHeld(key, at) ? keyRow(key, { state: stateAt(key.state, at), createdAt, expiresAt }) : undefined;
+    });
+    return {
+      take: () => undefined,
+      key(key) {
+        for (const row of line(key)) {
+          for (const scope of key.state.scopes) {
+            const known = holders.get(scope);
+            if (known) known.push(row);
+            else holders.set(scope, [row]);
+          }
+        }
+        return [];
+      },
+      *rest() {
+        for (const scope of [...holders.keys()].sort()) {
+          for (const row of holders.get(scope) ?? []) yield { scope, ...row };
+        }
+      },
+    };
   },
-  function* (_holdings, keys, { at }) {
-    const holders = new Map<string, HeldKey[]>();
-    for (const key of keys) {
-      if (!isHeld(key, at)) continue;
-      for (const scope of key.state.scopes) {
-        const known = holders.get(scope);
-        if (known) known.push(key);
-        else holders.set(scope, [key]);
-      }
-    }
-    for (const scope of [...holders.keys()].sort()) {
-      for (const key of holders.get(scope) ?? []) {
-        const { createdAt, expiresAt } = key.state;
-        yield { scope, ...keyRow(key, { state: stateAt(key.state, at), createdAt, expiresAt }) };
-      }
-    }
-  },
-);
+};
 
-export const policies = ofHoldings(
-  {
-    name: 'policies',
-    title: 'Policy in force',
-    description: 'The policy of every keyspace as it was in force at the instant, since when, and who made it so.',
-    streams: ['keyspace-'],
-    columns: columns(`keyspaceId: Keyspace
+export const policies: Report = {
+  name: 'policies',
+  title: 'Policy in force',
+  description: 'The policy of every keyspace as it was in force at the instant, since when, and who made it so.',
+  period: false,
+  streams: ['keyspace-'],
+  columns: columns(`keyspaceId: Keyspace
 name: Name
 environments: Environments
 defaultLifetime: Usual life
@@ -199,13 +215,18 @@ expiryWarnings: Warnings before the end
 since: Since
 changedBy: By
 archivedAt: Archived`),
+  begin({ within }) {
+    const holdings = new Holdings();
+    return {
+      take: (recorded) => holdings.take(recorded),
+      *rest() {
+        for (const keyspace of holdings.keyspaces.values()) {
+          if (isWithin(within, keyspace.state.keyspaceId)) yield policyRow(keyspace);
+        }
+      },
+    };
   },
-  function* ({ keyspaces }, _keys, { within }) {
-    for (const keyspace of keyspaces.values()) {
-      if (isWithin(within, keyspace.state.keyspaceId)) yield policyRow(keyspace);
-    }
-  },
-);
+};
 
 function policyRow({ state, since, changedBy, position }: HeldKeyspace): ReportRow {
   const { keyspaceId, name, environments, policy, archivedAt } = state;

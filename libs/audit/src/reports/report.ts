@@ -1,4 +1,5 @@
 import type { Instant, RecordedEvent } from '@keyledger/contracts';
+import type { KeyAt } from '../replay.js';
 
 /** What stands in one place of a report; `undefined`: there is nothing to say. */
 export type Cell = string | number | boolean | readonly string[] | undefined;
@@ -27,7 +28,17 @@ export interface ReportQuestion {
 /** A report in the making: it is told every event in log order, gives lines on the way, and the rest at the end. */
 export interface ReportFold {
   take(recorded: RecordedEvent): Iterable<ReportRow> | void;
+  /** Of a report about all keys: told each as it stood at the instant, in the order of ids, behind the events. */
+  key?(key: KeyAt): Iterable<ReportRow>;
   rest(): Iterable<ReportRow>;
+}
+
+/** What reports are made from. */
+export interface ReportSource {
+  /** Events of the streams with these prefixes, in log order. */
+  events(streams: readonly string[]): AsyncIterable<readonly RecordedEvent[]>;
+  /** Every key as it was on record at the instant, in the order of ids. */
+  keysAt(at: Instant): AsyncIterable<readonly KeyAt[]>;
 }
 
 export interface Report {
@@ -36,27 +47,30 @@ export interface Report {
   description: string;
   /** Whether it is about what happened between two instants; else about what held at one. */
   period: boolean;
-  /** Prefixes of the streams that it is made from. */
+  /** Prefixes of the streams whose events it is made from. */
   streams: readonly string[];
   columns: readonly ReportColumn[];
   begin(question: ReportQuestion): ReportFold;
 }
 
-/**
- * The lines of a report, made in one pass over the log and no further than its instant. Events are not kept.
- * @param events those of the report's streams, in log order
- */
+/** The lines of a report, made in one pass over what it is made from and no further than its instant. */
 export async function* runReport(
   report: Report,
   question: ReportQuestion,
-  events: AsyncIterable<readonly RecordedEvent[]>,
+  source: ReportSource,
 ): AsyncGenerator<ReportRow[], void, undefined> {
   const fold = report.begin(question);
-  for await (const batch of events) {
+  for await (const batch of source.events(report.streams)) {
     const until = batch.findIndex(({ recordedAt }) => recordedAt > question.at);
     const rows = (until < 0 ? batch : batch.slice(0, until)).flatMap((one) => [...(fold.take(one) ?? [])]);
     if (rows.length > 0) yield rows;
     if (until >= 0) break;
+  }
+  if (fold.key) {
+    for await (const keys of source.keysAt(question.at)) {
+      const rows = keys.flatMap((one) => [...(fold.key?.(one) ?? [])]);
+      if (rows.length > 0) yield rows;
+    }
   }
   let rows: ReportRow[] = [];
   for (const row of fold.rest()) {

@@ -10,7 +10,8 @@ import {
   type RecordedEvent,
 } from '@keyledger/contracts';
 import { DEFAULT_POLICY, type PolicyInput } from '@keyledger/domain';
-import { REPORTS, runReport, type ReportQuestion, type ReportRow } from './index.js';
+import { advanceKey, type KeyAt } from '../replay.js';
+import { REPORTS, runReport, type ReportQuestion, type ReportRow, type ReportSource } from './index.js';
 
 export const DAY = 86_400;
 /** The instant so many days after the beginning of every story. */
@@ -119,19 +120,34 @@ export class Story {
     return this.add(happened, { type: 'KeyUsageRecorded', data });
   }
 
-  /** The lines of a report, from events in batches of two. */
-  async report(name: string, question: Partial<ReportQuestion> & { at: Instant }): Promise<ReportRow[]> {
+  /** The lines of a report, from events in batches of two and keys folded from all of them, or as they are given. */
+  async report(
+    name: string,
+    question: Partial<ReportQuestion> & { at: Instant },
+    keysAt: ReportSource['keysAt'] = (at) => inBatches(this.keysAt(at)),
+  ): Promise<ReportRow[]> {
     const report = REPORTS.get(name);
     if (!report) throw new RangeError(`there is no report ${name}`);
-    const { log } = this;
-    const read = async function* () {
-      const own = log.filter(({ stream }) => report.streams.some((prefix) => stream.startsWith(prefix)));
-      for (let at = 0; at < own.length; at += 2) yield own.slice(at, at + 2);
-    };
+    const events = (streams: readonly string[]): AsyncIterable<RecordedEvent[]> =>
+      inBatches(this.log.filter(({ stream }) => streams.some((prefix) => stream.startsWith(prefix))));
     const rows: ReportRow[] = [];
-    for await (const batch of runReport(report, { within: 'all', ...question }, read())) rows.push(...batch);
+    for await (const batch of runReport(report, { within: 'all', ...question }, { events, keysAt }))
+      rows.push(...batch);
     return JSON.parse(JSON.stringify(rows)) as ReportRow[];
   }
+
+  private keysAt(at: Instant): KeyAt[] {
+    const keys = new Map<string, KeyAt>();
+    for (const recorded of this.log.filter(({ recordedAt }) => recordedAt <= at)) {
+      const key = recorded.stream.startsWith('key-') && advanceKey(keys.get(recorded.stream), recorded);
+      if (key) keys.set(recorded.stream, key);
+    }
+    return [...keys.values()].sort(({ state: one }, { state: other }) => (one.keyId < other.keyId ? -1 : 1));
+  }
+}
+
+export async function* inBatches<T>(items: readonly T[]): AsyncGenerator<T[]> {
+  for (let at = 0; at < items.length; at += 2) yield items.slice(at, at + 2);
 }
 
 export const ADMIN: Actor = { type: 'key', id: 'admin', onBehalfOf: 'jane' };
