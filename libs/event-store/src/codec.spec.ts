@@ -99,10 +99,13 @@ describe('encoding', () => {
 
   it('keeps id, type, data and metadata, as JSON', () => {
     const one = event({ keyId: 'k' });
-    expect(encode([one])).toEqual([{ ...one, contentType: 'application/json' }]);
+    const [encoded] = encode([one]);
+    expect(encoded).toMatchObject({ id: one.id, type: one.type });
+    expect(JSON.parse(String(encoded?.data))).toEqual(one.data);
+    expect(JSON.parse(String(encoded?.metadata))).toEqual(one.metadata);
   });
 
-  it('refuses what would be lost inside the client: no JSON, or too much of it', () => {
+  it('refuses what could not be stored: no JSON, or too much of it', () => {
     const circular: Record<string, unknown> = {};
     circular['self'] = circular;
     for (const data of [circular, { position: 1n }]) {

@@ -9,7 +9,7 @@ import {
   type LedgerEvent,
   type RecordedEvent,
 } from '@keyledger/contracts';
-import { jsonEvent, type EventData, type JSONType, type ResolvedEvent } from '@kurrent/kurrentdb-client';
+import type { ResolvedEvent } from '@kurrent/kurrentdb-client';
 import { CorruptEvent, EventStoreRefused } from './errors.js';
 import type { RawResolved } from './read-wire.js';
 
@@ -25,26 +25,38 @@ export interface NewEvent<E extends LedgerEvent = LedgerEvent> {
 /** What one append may hold, as JSON. Below what every server takes, and far above what an event of ours needs. */
 export const MAX_APPEND_BYTES = 1_000_000;
 
-/**
- * What the client stores: JSON with our metadata beside it.
- * @throws EventStoreRefused for what no append could store: the client would lose the call, or the process, over it
- */
-export function encode(events: readonly NewEvent[]): EventData[] {
+/** An event as it travels: JSON, with our metadata beside it as JSON. */
+export interface EncodedEvent {
+  id: string;
+  type: string;
+  data: Buffer;
+  metadata: Buffer;
+}
+
+const UUID_CHARACTERS = 36;
+
+/** @throws EventStoreRefused for what no append could store */
+export function encode(events: readonly NewEvent[]): EncodedEvent[] {
   let bytes = 0;
-  for (const { type, data, metadata } of events) {
-    try {
-      bytes += Buffer.byteLength(JSON.stringify(data)) + Buffer.byteLength(JSON.stringify(metadata));
-    } catch (error) {
-      throw new EventStoreRefused(`a ${type} cannot be stored as JSON: ${(error as Error).message}`, 'invalid');
-    }
-  }
+  const encoded = events.map(({ id, type, data, metadata }): EncodedEvent => {
+    if (id.length !== UUID_CHARACTERS) throw new EventStoreRefused(`the id of a ${type} is no UUID`, 'invalid');
+    const one = { id, type, data: jsonOf(type, data), metadata: jsonOf(type, metadata) };
+    bytes += one.data.length + one.metadata.length;
+    return one;
+  });
   if (bytes > MAX_APPEND_BYTES) {
     const problem = `the events take ${bytes} bytes; an append holds at most ${MAX_APPEND_BYTES}`;
     throw new EventStoreRefused(problem, 'too-large');
   }
-  return events.map(({ id, type, data, metadata }) => {
-    return jsonEvent({ id, type, data: data as unknown as JSONType, metadata });
-  });
+  return encoded;
+}
+
+function jsonOf(type: string, value: unknown): Buffer {
+  try {
+    return Buffer.from(JSON.stringify(value), 'utf8');
+  } catch (error) {
+    throw new EventStoreRefused(`a ${type} cannot be stored as JSON: ${(error as Error).message}`, 'invalid');
+  }
 }
 
 /** What a read gives about one place in the log: an event, or a link to one. */

@@ -60,6 +60,11 @@ export class Connection {
         effect === 'append' ? 'unknown' : 'not-done',
       );
     }
+    if (error instanceof RevisionConflict || error instanceof EventStoreRefused) {
+      this.heard(effect);
+      return error;
+    }
+    if (error instanceof EventStoreUnavailable) return error;
     const text = error instanceof Error ? this.address.scrub(error.message) : String(error);
     if (!(error instanceof Error) || !isCommandError(error)) {
       // What is not the client's own error comes from before a call is sent: no connection, no node found.

@@ -2,6 +2,7 @@ import type { RecordedEvent } from '@keyledger/contracts';
 import type { KurrentDBClient, ResolvedEvent } from '@kurrent/kurrentdb-client';
 import { setMaxListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Appends } from './append-call.js';
 import { decode, decodeStored, encode, positionOf, type Decoder, type NewEvent, type StoredEvent } from './codec.js';
 import { Connection } from './connection.js';
 import { CorruptEvent, EventStoreUnavailable, RevisionConflict } from './errors.js';
@@ -44,11 +45,8 @@ export interface ReadStreamOptions {
 
 const DEFAULT_TIMEOUT_MS = 5000;
 
-/**
- * Appends in flight. The client writes them to one stream of 16 places; the 17th would wait inside the client, where a
- * lost connection turns it into an unhandled rejection, the end of the process. One less keeps that from happening.
- */
-const APPENDS_AT_ONCE = 15;
+/** Appends in flight: as many as share a commit of the store while many write at once, and a bound on what waits there. */
+const APPENDS_AT_ONCE = 128;
 const APPENDS_WAITING = 5000;
 /** When the place of an append without an answer is given away: its connection is long dead by then. */
 const LOST_AFTER_MS = 30_000;
@@ -63,6 +61,7 @@ export class EventStore {
   private readonly url: string;
   private readonly timeoutMs: number;
   private readonly connection: Connection;
+  private readonly appends: Appends;
   private readonly turns = new Turns(APPENDS_AT_ONCE, APPENDS_WAITING);
   private readonly closing = new AbortController();
   private readonly tail: Tail;
@@ -75,6 +74,7 @@ export class EventStore {
     // As many appends may pause at once as may wait.
     setMaxListeners(APPENDS_WAITING + APPENDS_AT_ONCE, this.closing.signal);
     this.tail = new Tail(() => new Connection(url, timeoutMs));
+    this.appends = new Appends(this.connection);
   }
 
   /**
@@ -257,18 +257,13 @@ export class EventStore {
       throw error instanceof NoTurn ? this.connection.unavailable(`is too slow: ${error.message}`, 'not-done') : error;
     });
     const lost = setTimeout(giveBack, LOST_AFTER_MS).unref();
-    const append = async (client: KurrentDBClient): Promise<bigint | undefined> => {
-      try {
-        const { position } = await client.appendToStream(stream, proposed, {
-          streamState: expectedRevision < 0 ? 'no_stream' : BigInt(expectedRevision),
-          deadline: 2 * this.timeoutMs,
+    const append = (client: KurrentDBClient): Promise<bigint | undefined> =>
+      this.appends
+        .append(client, { stream, expectedRevision, events: proposed, deadlineMs: Date.now() + 2 * this.timeoutMs })
+        .finally(() => {
+          clearTimeout(lost);
+          giveBack();
         });
-        return position?.commit;
-      } finally {
-        clearTimeout(lost);
-        giveBack();
-      }
-    };
     return this.connection.call('append', append, leftMs());
   }
 

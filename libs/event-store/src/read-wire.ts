@@ -147,7 +147,7 @@ function jsonIn(value: Buffer, otherwise: () => unknown): unknown {
 }
 
 /** Walks the fields of one message of protobuf's wire format. */
-class Fields {
+export class Fields {
   field = 0;
   /** Of a varint. Positions and revisions stay far below 2^53. */
   value = 0;

@@ -1,0 +1,188 @@
+import { makeGenericClientConstructor, type CallOptions, type Client, type Metadata } from '@grpc/grpc-js';
+import type { AppendStreamState, KurrentDBClient } from '@kurrent/kurrentdb-client';
+import type { Duplex } from 'node:stream';
+import { decodeAppendAnswer, encodeAppend, type AppendSpec, type AppendVerdict } from './append-wire.js';
+import type { Connection } from './connection.js';
+import { EventStoreRefused, RevisionConflict } from './errors.js';
+
+const PATH = '/event_store.client.streams.Streams/BatchAppend';
+const same = (bytes: Buffer): Buffer => bytes;
+
+/** The one method of the protocol that this calls, with bytes in and out. */
+const Calls = makeGenericClientConstructor(
+  {
+    batchAppend: {
+      path: PATH,
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: same,
+      requestDeserialize: same,
+      responseSerialize: same,
+      responseDeserialize: same,
+    },
+  },
+  'Streams',
+);
+
+/** What of the official client is used beyond its public face: its channel, its discovery, its credentials. */
+interface ClientInside {
+  GRPCStreamCreator(type: unknown, name: string, create: (client: CallsClient) => Duplex): () => Promise<Duplex>;
+  callArguments(base: object, options: object): [Metadata, CallOptions];
+  supports(method: { path: string }): Promise<boolean>;
+}
+type CallsClient = Client & { batchAppend(metadata: Metadata, options: CallOptions): Duplex };
+
+interface Waiting {
+  spec: AppendSpec;
+  resolve: (position: bigint | undefined) => void;
+  reject: (error: Error) => void;
+  sentAt: number;
+}
+
+/** One call with many appends on their way, which the server answers in any order. */
+interface OpenCall {
+  write(spec: AppendSpec): Promise<bigint | undefined>;
+  isOver(): boolean;
+}
+
+/** How long an append without an answer is remembered; its caller has long given up by then. */
+const FORGOTTEN_AFTER_MS = 30_000;
+
+/**
+ * Appends of one connection over one BatchAppend call, through the client's own channel. The client's `appendToStream`
+ * makes the same call, at several times the cost; it ends the process over what waits in it when a connection is lost,
+ * and never tells those who wait that the server has ended the call without an error.
+ */
+export class Appends {
+  private current: { client: KurrentDBClient; call: Promise<OpenCall | undefined>; open?: OpenCall } | undefined;
+
+  constructor(private readonly connection: Connection) {}
+
+  /**
+   * Gives the position of the last event, if the server says it. How long it waits is its caller's to say.
+   * @throws RevisionConflict, EventStoreRefused, EventStoreUnavailable; an error of gRPC where no call could be opened
+   */
+  async append(client: KurrentDBClient, spec: AppendSpec): Promise<bigint | undefined> {
+    const known = this.current;
+    if (known?.client === client && known.open && !known.open.isOver()) return known.open.write(spec);
+    const call = await this.callOf(client);
+    return call ? call.write(spec) : appendAlone(client, spec);
+  }
+
+  /** None where the server does not know this call, as before 21.10. */
+  private async callOf(client: KurrentDBClient): Promise<OpenCall | undefined> {
+    if (this.current?.client !== client || this.current.open?.isOver()) {
+      const begun: NonNullable<typeof this.current> = { client, call: this.open(client) };
+      this.current = begun;
+      begun.call.then(
+        (open) => open && (begun.open = open),
+        () => this.current === begun && (this.current = undefined),
+      );
+    }
+    return this.current.call;
+  }
+
+  private async open(client: KurrentDBClient): Promise<OpenCall | undefined> {
+    const inside = client as unknown as ClientInside;
+    if (!(await inside.supports({ path: PATH }))) return undefined;
+    const create = inside.GRPCStreamCreator(Calls, 'append', (calls) =>
+      calls.batchAppend(...inside.callArguments({}, { deadline: Infinity })),
+    );
+    return openCall(await create(), this.connection);
+  }
+}
+
+function openCall(stream: Duplex, connection: Connection): OpenCall {
+  const waiting = new Map<number, Waiting>();
+  let last = 0;
+  let over = false;
+  const end = (failure: Error): void => {
+    over = true;
+    for (const { reject } of waiting.values()) reject(failure);
+    waiting.clear();
+  };
+  stream
+    .on('data', (message: Buffer) => {
+      const { correlation, verdict } = decodeAppendAnswer(message);
+      const one = waiting.get(correlation);
+      if (!one) return;
+      waiting.delete(correlation);
+      if (verdict.kind === 'done') one.resolve(verdict.position);
+      else one.reject(refusalOf(one.spec, verdict, connection));
+    })
+    .on('error', (error: Error) => end(failureOf(error, connection)))
+    .on('end', () => {
+      stream.end();
+      end(connection.unavailable('ended the call', 'unknown'));
+    });
+  const forget = (sentBefore: number): void => {
+    for (const [correlation, { sentAt, reject }] of waiting) {
+      if (sentAt > sentBefore) return;
+      waiting.delete(correlation);
+      reject(connection.unavailable('gave no answer', 'unknown'));
+    }
+  };
+  return {
+    isOver: () => over,
+    write: (spec) =>
+      new Promise((resolve, reject) => {
+        if (over) throw connection.unavailable('ended the call', 'unknown');
+        const sentAt = performance.now();
+        forget(sentAt - FORGOTTEN_AFTER_MS);
+        last += 1;
+        waiting.set(last, { spec, resolve, reject, sentAt });
+        stream.write(encodeAppend(last, spec));
+      }),
+  };
+}
+
+const PERMISSION_DENIED = 7;
+const UNAVAILABLE = 14;
+const UNAUTHENTICATED = 16;
+
+/** What a call that broke off means for the appends on it: whether they were made, nobody knows. */
+function failureOf(error: Error, connection: Connection): Error {
+  const { code } = error as { code?: unknown };
+  if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) return denied();
+  return connection.unavailable(code === UNAVAILABLE ? 'cannot be reached' : `failed: ${error.message}`, 'unknown');
+}
+
+const denied = (): EventStoreRefused => new EventStoreRefused('the event store denies access', 'access-denied');
+
+const INVALID_ARGUMENT = 3;
+
+function refusalOf(
+  { stream, expectedRevision }: AppendSpec,
+  verdict: Exclude<AppendVerdict, { kind: 'done' }>,
+  connection: Connection,
+): Error {
+  if (verdict.kind === 'conflict') return new RevisionConflict(stream, expectedRevision, verdict.actualRevision);
+  const { type, code, message } = verdict;
+  switch (type) {
+    case 'StreamDeleted':
+      return new EventStoreRefused('the stream was deleted for ever', 'stream-deleted');
+    case 'AccessDenied':
+      return denied();
+    case 'MaximumAppendSizeExceeded':
+      return new EventStoreRefused('the events are larger than the event store takes at once', 'too-large');
+    default:
+      if (code === INVALID_ARGUMENT) return new EventStoreRefused(message, 'invalid');
+      return connection.unavailable(`failed: ${[type, message].filter(Boolean).join(', ')}`, 'unknown');
+  }
+}
+
+/** An append as a call of its own. @throws the client's errors */
+async function appendAlone(client: KurrentDBClient, spec: AppendSpec): Promise<bigint | undefined> {
+  const { stream, expectedRevision, events } = spec;
+  const streamState: AppendStreamState = expectedRevision < 0 ? 'no_stream' : BigInt(expectedRevision);
+  const proposed = events.map(({ id, type, data, metadata }) => ({
+    id,
+    type,
+    contentType: 'application/json' as const,
+    data: JSON.parse(String(data)) as Record<string, unknown>,
+    metadata: JSON.parse(String(metadata)) as Record<string, unknown>,
+  }));
+  const deadline = spec.deadlineMs - Date.now();
+  const { position } = await client.appendToStream(stream, proposed, { streamState, deadline });
+  return position?.commit;
+}
