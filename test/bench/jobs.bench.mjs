@@ -16,7 +16,7 @@ const MISSED = Number(process.env['BENCH_DEADLINES'] ?? 100_000);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
 const ONLY = process.env['BENCH_JOBS_ONLY'];
 /** As many as the worker has. */
-const CONCURRENCY = 60;
+const CONCURRENCY = 200;
 const STORES = 4;
 const DAY_MS = 86_400_000;
 

@@ -17,7 +17,7 @@ import type { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
 
 /** So many keys at once; most of their time goes by in waiting for the event store. */
-const DEADLINES_AT_ONCE = 60;
+const DEADLINES_AT_ONCE = 200;
 const DELIVERIES_AT_ONCE = 20;
 const LOCK_MS = 10_000;
 const SWEEP_EVERY_MS = 2500;
