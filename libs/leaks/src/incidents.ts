@@ -118,13 +118,13 @@ export class Incidents {
     if (!current.state.match) {
       const found = await this.find(current.state.report);
       if (!found) return { ...current, effective: await this.seen(current) };
-      current = await this.match(current.state, found);
+      current = await this.match(current, found);
     }
     let applied = true;
     if (!current.state.action) {
       const { command, visible } = await this.act(current.state);
       applied = visible;
-      current = await this.follow(current.state, command, 'action');
+      current = await this.follow(current, command, 'action');
     }
     return { ...current, effective: (await this.seen(current)) && applied };
   }
@@ -163,13 +163,13 @@ export class Incidents {
     return undefined;
   }
 
-  private async match(leak: LeakState, { key, secretId }: FoundKey): Promise<Incident> {
+  private async match(incident: Incident, { key, secretId }: FoundKey): Promise<Incident> {
     const { keyId, keyspaceId, environment, kind, owner } = key;
     const { state: keyspace } = await this.parts.decisions.load(keyspaceDecider, streams.keyspace(keyspaceId));
     if (!keyspace) throw new RangeError(`the key ${keyId} is of the keyspace ${keyspaceId}, which has no events`);
     const response = leakResponse(keyspace.policy, key);
     const facts = { keyId, secretId, keyspaceId, environment, kind, owner, response };
-    return this.follow(leak, { type: 'MatchLeak', ...facts, now: this.parts.clock() }, 'match');
+    return this.follow(incident, { type: 'MatchLeak', ...facts, now: this.parts.clock() }, 'match');
   }
 
   /** The report and the response in one append on the key; its command id is the incident's, so it happens once. */
@@ -213,9 +213,22 @@ export class Incidents {
     return events.findIndex((event) => event.type === 'KeyLeakReported' && event.data.leakId === leakId);
   }
 
-  private async follow(leak: LeakState, command: LeakCommand, step: 'match' | 'action'): Promise<Incident> {
-    const { leakId } = leak.report;
-    return this.step(leakId, command, responding(leakId, `leak-${leakId}-${step}`, command.now));
+  /** Where the incident is as it was left, which is nearly always, without reading it again. */
+  private async follow(
+    { state, revision }: Incident,
+    command: LeakCommand,
+    step: 'match' | 'action',
+  ): Promise<Incident> {
+    const { leakId } = state.report;
+    const context = responding(leakId, `leak-${leakId}-${step}`, command.now);
+    const outcome = await this.parts.decisions.runOn<LeakCommand, LeakState | undefined, LeakEvent>(
+      { state, revision },
+      leakDecider,
+      streams.leak(leakId),
+      command,
+      context,
+    );
+    return outcome?.accepted ? incidentOf(leakId, outcome) : this.step(leakId, command, context);
   }
 
   private async step(leakId: string, command: LeakCommand, context: CommandContext): Promise<Incident> {
@@ -225,10 +238,13 @@ export class Incidents {
       command,
       context,
     );
-    const { state, revision } = done(leakId, await run);
-    if (!state) throw new RangeError(`the incident ${leakId} was not recorded as it was decided`);
-    return { state, revision, effective: false };
+    return incidentOf(leakId, done(leakId, await run));
   }
+}
+
+function incidentOf(leakId: string, { state, revision }: { state: LeakState | undefined; revision: number }): Incident {
+  if (!state) throw new RangeError(`the incident ${leakId} was not recorded as it was decided`);
+  return { state, revision, effective: false };
 }
 
 const yes = (): boolean => true;
