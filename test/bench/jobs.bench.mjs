@@ -119,7 +119,7 @@ async function caughtUp({ ledger, redisUrl, worker }) {
   const began = Date.now();
   // It builds a read model of all of them first, and works on the first of them meanwhile.
   const starting = worker({ readyWithinMs: CATCH_UP_WITHIN_MS });
-  await until('the first', undefined, async () => (await indexed(redisUrl)).overdue > 0);
+  await until('the first', undefined, async () => (await indexed(redisUrl)).overdue > 0, CATCH_UP_WITHIN_MS);
   const { child } = await starting;
   let mostMib = 0;
   const watching = setInterval(() => (mostMib = Math.max(mostMib, residentMib(child.pid))), 500);

@@ -8,7 +8,7 @@ import {
   type Refusal,
 } from '@keyledger/contracts';
 import { fold, type Decider } from '@keyledger/domain';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { NewEvent } from './codec.js';
 import { RevisionConflict } from './errors.js';
@@ -182,9 +182,9 @@ function metadataOf(type: LedgerEvent['type'], context: CommandContext): EventMe
  * one command at the same time both succeed, the second with data (a new secret, say) that were never recorded.
  */
 function eventId(content: string): string {
-  const hash = createHash('sha256').update(content).digest();
-  hash[6] = (hash.readUInt8(6) & 0x0f) | 0x80;
-  hash[8] = (hash.readUInt8(8) & 0x3f) | 0x80;
-  const hex = hash.toString('hex', 0, 16);
+  const digest = hash('sha256', content, 'buffer');
+  digest[6] = (digest.readUInt8(6) & 0x0f) | 0x80;
+  digest[8] = (digest.readUInt8(8) & 0x3f) | 0x80;
+  const hex = digest.toString('hex', 0, 16);
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
