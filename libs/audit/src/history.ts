@@ -40,10 +40,12 @@ export interface HistoryOptions {
 }
 
 /**
- * A snapshot is written whole, so the next one waits for an event for so many bytes of the last, as far as `mostHeld`
- * lets it. Their cost grows with the log then, not with its square, and an answer still reads few events beside the keys.
+ * A snapshot is written whole, so the next one waits for an event for so many bytes of the last, as far as memory lets
+ * it. Their cost grows with the log then, not with its square, and an answer still reads few events beside the keys.
  */
 const BYTES_PER_EVENT = 256;
+/** Events that wait for the next snapshot, at most: they are held for as long as the api runs. */
+const MOST_WAITING = 25_000;
 /** A file in the making that is as old as this was left behind. */
 const ABANDONED_MS = 3_600_000;
 
@@ -188,7 +190,7 @@ export class History {
       this.sinceMark = 0;
       await appendFile(this.pathOf(MARKS_FILE), `${position} ${recordedAt} ${id}\n`);
     }
-    this.pending ??= { base: this.snapshots.at(-1), tail: new Tail(FROM_FIRST, Infinity), count: 0 };
+    this.pending ??= { base: this.snapshots.at(-1), tail: new Tail(FROM_FIRST, Infinity, true), count: 0 };
     if (!recorded.stream.startsWith(KEY_PREFIX)) return;
     this.pending.tail.add(recorded);
     this.pending.count += 1;
@@ -207,7 +209,7 @@ export class History {
 
   private due(): number {
     const whole = (this.snapshots.at(-1)?.bytes ?? 0) / BYTES_PER_EVENT;
-    return Math.min(Math.max(this.spacing, whole), Math.max(this.spacing, this.mostHeld));
+    return Math.max(this.spacing, Math.min(whole, MOST_WAITING));
   }
 
   private async snapshot(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { RecordedEvent } from '@keyledger/contracts';
 import { advanceKey, happened, isBehind, type Cut, type KeyAt, type KeyStep } from './replay.js';
-import { keyIn, type SnapshotLine } from './snapshot-file.js';
+import { keyIn, lineOf, type SnapshotLine } from './snapshot-file.js';
 
 /** A key of the past; taken apart only when it is looked at. */
 export interface FoundKey {
@@ -16,11 +16,8 @@ export type Begin = { after: string } | { from: string };
 const isBeyond = (keyId: string, begin: Begin): boolean =>
   'after' in begin ? keyId > begin.after : keyId >= begin.from;
 
-/** What a stretch of the log does to one key: where it begins there, the key itself; else what is still to be folded. */
-interface Course {
-  key: KeyAt | undefined;
-  later: KeyStep[];
-}
+/** What a stretch of the log does to one key: what is still to be folded; or where the key begins there, the key itself. */
+type Course = KeyStep[] | KeyAt | string;
 
 /**
  * What a stretch of the log does to each key, from a beginning on and as many keys as fit into memory. Of an event only
@@ -32,10 +29,14 @@ export class Tail {
   /** Keys from here on are left to a later pass. */
   private before: string | undefined;
 
-  /** @param mostHeld keys and events in memory at once */
+  /**
+   * @param mostHeld keys and events in memory at once
+   * @param asLines whether keys are held as lines of a snapshot: a third of the memory, for one that is filled slowly
+   */
   constructor(
     private readonly begin: Begin,
     private readonly mostHeld: number,
+    private readonly asLines = false,
   ) {}
 
   add({ stream, event, revision, position, recordedAt }: RecordedEvent): void {
@@ -43,12 +44,12 @@ export class Tail {
     if (!isBeyond(keyId, this.begin) || (this.before !== undefined && keyId >= this.before)) return;
     const step: KeyStep = { event, revision, position, recordedAt };
     const course = this.byKey.get(keyId);
-    if (course?.key) {
-      course.key = advanceKey(course.key, step);
+    if (course !== undefined && !Array.isArray(course)) {
+      this.byKey.set(keyId, this.course(keyId, advanceKey(keyOf(course), step)));
       return;
     }
-    if (course) course.later.push(step);
-    else this.byKey.set(keyId, revision === 0 ? { key: advanceKey(undefined, step), later: [] } : courseOf(step));
+    if (course) course.push(step);
+    else this.byKey.set(keyId, revision === 0 ? this.course(keyId, advanceKey(undefined, step)) : [step]);
     this.held += 1;
     if (this.held > this.mostHeld && this.byKey.size > 1) this.shrink();
   }
@@ -58,7 +59,8 @@ export class Tail {
     const ids = this.ids();
     const dropped = ids.slice(Math.ceil(ids.length / 2));
     for (const id of dropped) {
-      this.held -= Math.max(1, this.byKey.get(id)?.later.length ?? 0);
+      const course = this.byKey.get(id);
+      this.held -= Array.isArray(course) ? course.length : 1;
       this.byKey.delete(id);
     }
     this.before = dropped[0];
@@ -70,9 +72,16 @@ export class Tail {
   }
 
   /** The key behind the stretch, given how it was before; `undefined`: there is none. */
-  fold(keyId: string, before: () => KeyAt | undefined): KeyAt | undefined {
+  found(keyId: string, before: () => KeyAt | undefined): FoundKey | undefined {
     const course = this.byKey.get(keyId);
-    return course?.key ?? (course?.later ?? []).reduce(advanceKey, before());
+    if (typeof course === 'string') return { keyId, line: course, key: () => keyIn(course) };
+    const key = Array.isArray(course) ? course.reduce(advanceKey, before()) : course;
+    return key && { keyId, key: () => key };
+  }
+
+  private course(keyId: string, key: KeyAt | undefined): Course {
+    if (!key) return [];
+    return this.asLines ? lineOf(keyId, key) : key;
   }
 
   ids(): string[] {
@@ -80,7 +89,7 @@ export class Tail {
   }
 }
 
-const courseOf = (step: KeyStep): Course => ({ key: undefined, later: [step] });
+const keyOf = (course: KeyAt | string): KeyAt => (typeof course === 'string' ? keyIn(course) : course);
 
 export const KEY_PREFIX = 'key-';
 
@@ -112,7 +121,7 @@ export async function* merged(
   const fresh = (limit: string | undefined): FoundKey[] => {
     const found: FoundKey[] = [];
     for (let id = ids[next]; id !== undefined && (limit === undefined || id < limit); id = ids[++next]) {
-      const one = folded(id, undefined, tail);
+      const one = tail.found(id, () => undefined);
       if (one) found.push(one);
     }
     return found;
@@ -128,7 +137,7 @@ export async function* merged(
       if (next < ids.length && (ids[next] as string) < keyId) found.push(...fresh(keyId));
       if (ids[next] === keyId) {
         next += 1;
-        const one = folded(keyId, line, tail);
+        const one = tail.found(keyId, () => keyIn(line));
         if (one) found.push(one);
       } else found.push({ keyId, line, key: () => keyIn(line) });
     }
@@ -136,9 +145,4 @@ export async function* merged(
   }
   const rest = fresh(undefined);
   if (rest.length > 0) yield rest;
-}
-
-function folded(keyId: string, line: string | undefined, tail: Tail): FoundKey | undefined {
-  const key = tail.fold(keyId, () => (line === undefined ? undefined : keyIn(line)));
-  return key && { keyId, key: () => key };
 }
