@@ -8,7 +8,7 @@ import { Refusal, prepare, run, runScript } from './prepare.mjs';
 
 const RUNS = [
   ['--selectProjects', 'unit', 'contract', '--maxWorkers=2'],
-  ['--selectProjects', 'e2e', 'fault', '--maxWorkers=1'],
+  ['--selectProjects', 'e2e', 'fault', '--maxWorkers=2'],
 ];
 
 await runScript(async () => {

@@ -41,9 +41,16 @@ export async function startEventStore() {
 export async function startApp(name, env, core = OTHER_CORE, { readyWithinMs = 60_000 } = {}) {
   const port = await freePort();
   const variable = `KEYLEDGER_${name.toUpperCase()}_PORT`;
+  // As `up` starts them.
   const options = {
     core,
-    env: { NODE_ENV: 'production', KEYLEDGER_DATA_DIR: temporaryFolder(), [variable]: String(port), ...env },
+    env: {
+      NODE_ENV: 'production',
+      MALLOC_ARENA_MAX: '2',
+      KEYLEDGER_DATA_DIR: temporaryFolder(),
+      [variable]: String(port),
+      ...env,
+    },
   };
   const child = start(process.execPath, [`dist/apps/${name}/src/main.js`], options);
   const isReady = async () => (await fetch(`http://127.0.0.1:${port}/health/ready`)).ok;

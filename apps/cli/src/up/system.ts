@@ -152,6 +152,8 @@ class System {
   /** Each process is told the secrets that it needs: none the key of the command line, the api alone the admin key. */
   private fork(name: AppName | 'eventstore', own: NodeJS.ProcessEnv): ChildProcess {
     const env: NodeJS.ProcessEnv = {
+      // glibc otherwise keeps a heap for each thread, and what is free in one of them is of no use to the others.
+      MALLOC_ARENA_MAX: '2',
       ...this.env,
       NODE_ENV: 'production',
       [SETTINGS.dataDir.name]: this.folder.path,
