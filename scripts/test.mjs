@@ -1,6 +1,6 @@
-// `npm test [-- jest's own arguments]`: prepares the folder, then runs every suite against what was built. Suites
-// without processes of their own share the cores; those that start whole systems run one after the other, because
-// two of them on two cores would measure each other's patience. Arguments narrow both runs, e.g. a path or -t.
+// `npm test [-- jest's own arguments]`: prepares the folder, then runs every suite against what was built. First the
+// quick ones, then those that start whole systems: two at a time, because they wait more than they work. Arguments narrow
+// both runs, e.g. a path or -t.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -51,3 +51,16 @@ it.each<[string, (signal: AbortSignal) => AsyncIterable<unknown>]>([
   });
   expect((await store.load(KEY)).events).toHaveLength(APPENDS * AT_ONCE);
 });
+
+it('thousands of short reads, and of long ones that are left, leave the connection good for others', async () => {
+  const { events } = await store.load(KEY);
+  const first = events[0]?.position ?? 0n;
+  for (let n = 0; n < 1500; n += 1) expect(await store.storedAt(first, ['key-'])).toBeDefined();
+  for (let n = 0; n < 1500; n += 1) {
+    for await (const batch of store.readAll({ direction: 'backwards', ...ALL })) {
+      expect(batch.at(0)?.revision).toBe(events.length - 1);
+      break;
+    }
+  }
+  expect((await store.load(KEY)).events).toHaveLength(events.length);
+});

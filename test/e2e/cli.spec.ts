@@ -294,6 +294,40 @@ describe('the server', () => {
 });
 
 describe('what an auditor does', () => {
+  it('asks what happened, how a key was, who could do something, what changed, and why a key was refused', async () => {
+    await keyledger('keyspaces', 'create', 'past', '--name', 'Past');
+    const { keyId, file } = await issue('of-old', '--keyspace', 'past');
+    const json = async (...args: string[]) => JSON.parse((await keyledger('audit', ...args, '--json')).out);
+    const [issued] = (await json('events', '--key', keyId)).items;
+    expect((await keyledger('keys', 'suspend', keyId, '--reason', 'odd traffic')).code).toBe(0);
+    const [suspended] = (await json('events', '--key', keyId, '--type', 'KeySuspended')).items;
+
+    const events = await keyledger('audit', 'events', '--keyspace', 'past', '--order', 'oldest');
+    expect(events.out).toMatch(/KeyspaceCreated.*KeyIssued.*KeySuspended.*odd traffic/s);
+    const csv = await keyledger('audit', 'events', '--key', keyId, '--format', 'csv');
+    expect(csv.out.trim().split('\r\n')).toHaveLength(3);
+    expect((await keyledger('audit', 'tail', '--key', keyId, '--after', issued.position)).out).toContain(suspended.id);
+
+    const was = await keyledger('audit', 'key', keyId, '--position', issued.position);
+    expect(was.out).toMatch(/verdict +VALID\n(.*\n)*state +active/);
+    expect((await keyledger('audit', 'key', keyId)).out).toMatch(/verdict +SUSPENDED/);
+    const could = ['state', '--scope', 'payments:read', '--state', 'active', '--keyspace', 'past'];
+    expect((await json(...could, '--position', issued.position)).items).toMatchObject([{ keyId }]);
+    expect((await json(...could)).items).toEqual([]);
+
+    const range = ['--from', issued.recordedAt, '--to', new Date(Date.now() - 1).toISOString()];
+    const diff = await keyledger('audit', 'diff', ...range, '--keyspace', 'past');
+    expect(diff.out).toMatch(new RegExp(`${keyId} +active +suspended +state +KeySuspended`));
+    const why = await keyledger('audit', 'explain', '--secret-file', file);
+    expect(why.out).toMatch(/verdict +SUSPENDED\n(.*\n)*decided by +KeySuspended at position (.*\n)*why +odd traffic/);
+    expect(await keyledger('audit', 'explain')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--secret-file'),
+    });
+    const late = await keyledger('audit', 'key', keyId, '--position', '99999999');
+    expect(late).toMatchObject({ code: 1, err: expect.stringContaining('position') });
+  });
+
   it('prints a report, as a table, to a file, and says which there are', async () => {
     const { keyId } = await issue('on-the-list');
     expect((await keyledger('audit', 'reports')).out).toMatch(/^scope-holders /m);

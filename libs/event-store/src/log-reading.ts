@@ -13,7 +13,11 @@ import { decodeReadResponse, encodeReadRequest, type RawResolved, type ReadSpec 
 /** Messages taken from the wire together. The same number bounds what is read ahead of the reader. */
 const BATCH = 500;
 
+/** Tries of a read whose call is broken off before anything came: somebody else's may have ended the connection. */
+const TRIES = 3;
+
 const PERMISSION_DENIED = 7;
+const INTERNAL = 13;
 const UNAUTHENTICATED = 16;
 
 const same = (bytes: Buffer): Buffer => bytes;
@@ -54,10 +58,35 @@ export async function* readLog(
   spec: ReadSpec,
   signal: AbortSignal,
 ): AsyncGenerator<RawResolved[], void, undefined> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      yield* readOnce(connection, spec, signal);
+      return;
+    } catch (error) {
+      if (!(error instanceof BrokenOff)) throw error;
+      if (tries === TRIES) throw error.failure;
+    }
+  }
+}
+
+/** The call ended before it had brought anything, and not because the store cannot be reached. */
+class BrokenOff extends Error {
+  constructor(readonly failure: Error) {
+    super(failure.message);
+  }
+}
+
+async function* readOnce(
+  connection: Connection,
+  spec: ReadSpec,
+  signal: AbortSignal,
+): AsyncGenerator<RawResolved[], void, undefined> {
   signal.throwIfAborted();
   const stream = await connection.call('none', (client) => open(client, spec));
   let wake: () => void = () => undefined;
   let over = false;
+  let begun = false;
+  let endsItself = spec.limit !== undefined && spec.limit <= BATCH;
   let failure: Error | undefined;
   const onAbort = (): void => wake();
   stream
@@ -66,6 +95,7 @@ export async function* readLog(
     .on('error', (error: Error) => {
       // What a reader who has left hears is that his reading was cancelled.
       if (!stream.destroyed) failure ??= translated(connection, error);
+      if (failure && !begun && (error as { code?: unknown }).code === INTERNAL) failure = new BrokenOff(failure);
       wake();
     });
   signal.addEventListener('abort', onAbort);
@@ -76,8 +106,12 @@ export async function* readLog(
       while (batch.length < BATCH) {
         const bytes = stream.read() as Buffer | null;
         if (bytes === null) break;
+        begun = true;
         const resolved = decodeReadResponse(bytes);
-        if (resolved === 'stream-not-found') return;
+        if (resolved === 'stream-not-found') {
+          endsItself = true;
+          return;
+        }
         if (resolved) batch.push(resolved);
       }
       if (batch.length > 0) {
@@ -101,9 +135,13 @@ export async function* readLog(
     }
   } finally {
     signal.removeEventListener('abort', onAbort);
-    stream.destroy();
-    // Destroying the stream leaves the call open, at both ends and with all that is on its way.
-    stream.cancel();
+    // One that the server is about to end is let run out: servers close the connection on whoever cancels too many calls.
+    if (endsItself && !failure && !signal.aborted) stream.removeAllListeners('readable').resume();
+    else {
+      stream.destroy();
+      // Destroying the stream leaves the call open, at both ends and with all that is on its way.
+      if (!over) stream.cancel();
+    }
   }
 }
 
