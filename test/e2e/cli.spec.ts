@@ -317,7 +317,7 @@ describe('what an auditor does', () => {
 
     const range = ['--from', issued.recordedAt, '--to', new Date(Date.now() - 1).toISOString()];
     const diff = await keyledger('audit', 'diff', ...range, '--keyspace', 'past');
-    expect(diff.out).toMatch(new RegExp(`${keyId} +active +suspended +state +KeySuspended`));
+    expect(diff.out).toMatch(new RegExp(`${keyId} +active +suspended +state.* KeySuspended`));
     const why = await keyledger('audit', 'explain', '--secret-file', file);
     expect(why.out).toMatch(/verdict +SUSPENDED\n(.*\n)*decided by +KeySuspended at position (.*\n)*why +odd traffic/);
     expect(await keyledger('audit', 'explain')).toMatchObject({
