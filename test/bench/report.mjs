@@ -24,8 +24,7 @@ export function report(name, rows, figures = {}) {
   const columns = Object.keys(rows[0] ?? {});
   const line = (cells) => `| ${cells.join(' | ')} |`;
   console.log(`\n## ${name}\n`);
-  console.log(line(columns));
-  console.log(line(columns.map(() => '---')));
+  if (rows.length > 0) console.log(`${line(columns)}\n${line(columns.map(() => '---'))}`);
   for (const row of rows) console.log(line(columns.map((column) => show(row[column]))));
   for (const [figure, value] of Object.entries(figures)) console.log(`\n${figure}: ${show(value)}`);
   console.log(`\n${JSON.stringify({ bench: name, rows, figures })}`);
