@@ -94,8 +94,7 @@ async function* readOnce(
     .on('end', () => ((over = true), wake()))
     .on('error', (error: Error) => {
       // What a reader who has left hears is that his reading was cancelled.
-      if (!stream.destroyed) failure ??= translated(connection, error);
-      if (failure && !begun && (error as { code?: unknown }).code === INTERNAL) failure = new BrokenOff(failure);
+      if (!stream.destroyed) failure ??= begun ? translated(connection, error) : beforeAnything(connection, error);
       wake();
     });
   signal.addEventListener('abort', onAbort);
@@ -151,6 +150,11 @@ function open(client: KurrentDBClient, spec: ReadSpec): Promise<ReadCall> {
     reads.read(encodeReadRequest(spec), ...inside.callArguments({}, { deadline: Infinity })),
   );
   return create();
+}
+
+function beforeAnything(connection: Connection, error: Error): Error {
+  const failure = translated(connection, error);
+  return (error as { code?: unknown }).code === INTERNAL ? new BrokenOff(failure) : failure;
 }
 
 function translated(connection: Connection, error: Error): Error {
