@@ -1,36 +1,9 @@
-import { makeGenericClientConstructor, type CallOptions, type Client, type Metadata } from '@grpc/grpc-js';
 import type { AppendStreamState, KurrentDBClient } from '@kurrent/kurrentdb-client';
 import type { Duplex } from 'node:stream';
 import { decodeAppendAnswer, encodeAppend, type AppendSpec, type AppendVerdict } from './append-wire.js';
+import { denialIn, denied, openBatchAppend } from './client-channel.js';
 import type { Connection } from './connection.js';
 import { EventStoreRefused, RevisionConflict } from './errors.js';
-
-const PATH = '/event_store.client.streams.Streams/BatchAppend';
-const same = (bytes: Buffer): Buffer => bytes;
-
-/** The one method of the protocol that this calls, with bytes in and out. */
-const Calls = makeGenericClientConstructor(
-  {
-    batchAppend: {
-      path: PATH,
-      requestStream: true,
-      responseStream: true,
-      requestSerialize: same,
-      requestDeserialize: same,
-      responseSerialize: same,
-      responseDeserialize: same,
-    },
-  },
-  'Streams',
-);
-
-/** What of the official client is used beyond its public face: its channel, its discovery, its credentials. */
-interface ClientInside {
-  GRPCStreamCreator(type: unknown, name: string, create: (client: CallsClient) => Duplex): () => Promise<Duplex>;
-  callArguments(base: object, options: object): [Metadata, CallOptions];
-  supports(method: { path: string }): Promise<boolean>;
-}
-type CallsClient = Client & { batchAppend(metadata: Metadata, options: CallOptions): Duplex };
 
 interface Waiting {
   spec: AppendSpec;
@@ -83,12 +56,8 @@ export class Appends {
   }
 
   private async open(client: KurrentDBClient): Promise<OpenCall | undefined> {
-    const inside = client as unknown as ClientInside;
-    if (!(await inside.supports({ path: PATH }))) return undefined;
-    const create = inside.GRPCStreamCreator(Calls, 'append', (calls) =>
-      calls.batchAppend(...inside.callArguments({}, { deadline: Infinity })),
-    );
-    return openCall(await create(), this.connection);
+    const stream = await openBatchAppend(client);
+    return stream && openCall(stream, this.connection);
   }
 }
 
@@ -136,18 +105,13 @@ function openCall(stream: Duplex, connection: Connection): OpenCall {
   };
 }
 
-const PERMISSION_DENIED = 7;
 const UNAVAILABLE = 14;
-const UNAUTHENTICATED = 16;
 
 /** What a call that broke off means for the appends on it: whether they were made, nobody knows. */
 function failureOf(error: Error, connection: Connection): Error {
-  const { code } = error as { code?: unknown };
-  if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) return denied();
-  return connection.unavailable(code === UNAVAILABLE ? 'cannot be reached' : `failed: ${error.message}`, 'unknown');
+  const lost = (error as { code?: unknown }).code === UNAVAILABLE;
+  return denialIn(error) ?? connection.unavailable(lost ? 'cannot be reached' : `failed: ${error.message}`, 'unknown');
 }
-
-const denied = (): EventStoreRefused => new EventStoreRefused('the event store denies access', 'access-denied');
 
 const INVALID_ARGUMENT = 3;
 

@@ -130,7 +130,8 @@ export class EventStore {
 
   /**
    * Every event of the streams with the given name prefixes, in log order, from behind `after` on and for ever: it
-   * resubscribes by itself. Those who have caught up share one subscription on the wire. It ends when `signal` aborts or the loop over it is left.
+   * resubscribes by itself. Those who have caught up share one subscription on the wire. It ends when `signal` aborts or
+   * the loop over it is left.
    * @throws CorruptEvent once everything before that event was given
    */
   subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {

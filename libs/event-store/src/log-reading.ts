@@ -1,13 +1,5 @@
-import {
-  makeGenericClientConstructor,
-  type CallOptions,
-  type Client,
-  type ClientReadableStream,
-  type Metadata,
-} from '@grpc/grpc-js';
-import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
+import { denialIn, openRead } from './client-channel.js';
 import type { Connection } from './connection.js';
-import { EventStoreRefused } from './errors.js';
 import { decodeReadResponse, encodeReadRequest, type RawResolved, type ReadSpec } from './read-wire.js';
 
 /** Messages taken from the wire together. The same number bounds what is read ahead of the reader. */
@@ -16,35 +8,7 @@ const BATCH = 500;
 /** Tries of a read whose call is broken off before anything came: somebody else's may have ended the connection. */
 const TRIES = 3;
 
-const PERMISSION_DENIED = 7;
 const INTERNAL = 13;
-const UNAUTHENTICATED = 16;
-
-const same = (bytes: Buffer): Buffer => bytes;
-
-/** The one method of the protocol that this calls, with bytes in and out. */
-const Reads = makeGenericClientConstructor(
-  {
-    read: {
-      path: '/event_store.client.streams.Streams/Read',
-      requestStream: false,
-      responseStream: true,
-      requestSerialize: same,
-      requestDeserialize: same,
-      responseSerialize: same,
-      responseDeserialize: same,
-    },
-  },
-  'Streams',
-);
-
-/** What of the official client is used beyond its public face: its channel, its discovery, its credentials. */
-interface ClientInside {
-  GRPCStreamCreator(type: unknown, name: string, create: (client: ReadClient) => ReadCall): () => Promise<ReadCall>;
-  callArguments(base: object, options: object): [Metadata, CallOptions];
-}
-type ReadCall = ClientReadableStream<Buffer>;
-type ReadClient = Client & { read(request: Buffer, metadata: Metadata, options: CallOptions): ReadCall };
 
 /**
  * One read that ends, in either direction, over the client's own channel. The client's `readAll` and `readStream` give
@@ -82,7 +46,7 @@ async function* readOnce(
   signal: AbortSignal,
 ): AsyncGenerator<RawResolved[], void, undefined> {
   signal.throwIfAborted();
-  const stream = await connection.call('none', (client) => open(client, spec));
+  const stream = await connection.call('none', (client) => openRead(client, encodeReadRequest(spec)));
   let wake: () => void = () => undefined;
   let over = false;
   let begun = false;
@@ -144,23 +108,11 @@ async function* readOnce(
   }
 }
 
-function open(client: KurrentDBClient, spec: ReadSpec): Promise<ReadCall> {
-  const inside = client as unknown as ClientInside;
-  const create = inside.GRPCStreamCreator(Reads, 'read', (reads) =>
-    reads.read(encodeReadRequest(spec), ...inside.callArguments({}, { deadline: Infinity })),
-  );
-  return create();
-}
-
 function beforeAnything(connection: Connection, error: Error): Error {
   const failure = translated(connection, error);
   return (error as { code?: unknown }).code === INTERNAL ? new BrokenOff(failure) : failure;
 }
 
 function translated(connection: Connection, error: Error): Error {
-  const { code } = error as { code?: unknown };
-  if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) {
-    return new EventStoreRefused('the event store denies access', 'access-denied');
-  }
-  return connection.translate(error, 'none');
+  return denialIn(error) ?? connection.translate(error, 'none');
 }

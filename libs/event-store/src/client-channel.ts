@@ -1,0 +1,72 @@
+import { makeGenericClientConstructor, type CallOptions, type Client, type Metadata } from '@grpc/grpc-js';
+import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
+import type { Duplex, Readable } from 'node:stream';
+import { EventStoreRefused } from './errors.js';
+
+/**
+ * Calls over the official client's own channel, with bytes in and out, for what the client itself does at several times
+ * the cost or not at all. What of it is used beyond its public face stands here: look here when it is upgraded.
+ */
+interface ClientInside {
+  GRPCStreamCreator<T>(type: unknown, name: string, create: (calls: Calls) => T): () => Promise<T>;
+  callArguments(base: object, options: object): [Metadata, CallOptions];
+  supports(method: { path: string }): Promise<boolean>;
+}
+
+type Calls = Client & {
+  read(request: Buffer, metadata: Metadata, options: CallOptions): Cancellable<Readable>;
+  batchAppend(metadata: Metadata, options: CallOptions): Duplex;
+};
+type Cancellable<T> = T & { cancel(): void };
+
+const SERVICE = '/event_store.client.streams.Streams';
+const BATCH_APPEND = `${SERVICE}/BatchAppend`;
+const same = (bytes: Buffer): Buffer => bytes;
+const bytes = {
+  responseStream: true,
+  requestSerialize: same,
+  requestDeserialize: same,
+  responseSerialize: same,
+  responseDeserialize: same,
+};
+
+const Streams = makeGenericClientConstructor(
+  {
+    read: { path: `${SERVICE}/Read`, requestStream: false, ...bytes },
+    batchAppend: { path: BATCH_APPEND, requestStream: true, ...bytes },
+  },
+  'Streams',
+);
+
+/** @throws the client's errors, an error of gRPC where no call could be opened */
+export function openRead(client: KurrentDBClient, request: Buffer): Promise<Cancellable<Readable>> {
+  return open(client, 'read', (calls, callArguments) => calls.read(request, ...callArguments));
+}
+
+/** None where the server does not know this call, as before 21.10. @throws as `openRead` */
+export async function openBatchAppend(client: KurrentDBClient): Promise<Duplex | undefined> {
+  if (!(await inside(client).supports({ path: BATCH_APPEND }))) return undefined;
+  return open(client, 'append', (calls, callArguments) => calls.batchAppend(...callArguments));
+}
+
+function open<T>(
+  client: KurrentDBClient,
+  name: string,
+  begin: (calls: Calls, callArguments: [Metadata, CallOptions]) => T,
+): Promise<T> {
+  const create = inside(client).GRPCStreamCreator(Streams, name, (calls) =>
+    begin(calls, inside(client).callArguments({}, { deadline: Infinity })),
+  );
+  return create();
+}
+
+const inside = (client: KurrentDBClient): ClientInside => client as unknown as ClientInside;
+
+const DENIED = [7, 16];
+
+/** What a call's error means if the server does not let us in: `PERMISSION_DENIED`, `UNAUTHENTICATED`. */
+export function denialIn(error: Error): EventStoreRefused | undefined {
+  return DENIED.includes((error as { code?: unknown }).code as number) ? denied() : undefined;
+}
+
+export const denied = (): EventStoreRefused => new EventStoreRefused('the event store denies access', 'access-denied');
