@@ -4,17 +4,9 @@ import type { ServerResponse } from 'node:http';
 import { redisNames } from '@keyledger/contracts';
 import { connectRedis } from '@keyledger/read-model';
 import { Webhook } from 'standardwebhooks';
-import {
-  eventually,
-  startApp,
-  startReceiver,
-  startSystem,
-  type Delivery,
-  type Receiver,
-  type System,
-} from '../support/index.js';
-import { Desk } from './api.harness.js';
-import { webhook } from './channels.harness.js';
+import { eventually, startApp, type Delivery, type Receiver, type System } from '../support/index.js';
+import type { Desk } from './api.harness.js';
+import { startToldSystem, webhook } from './channels.harness.js';
 
 interface Pushed {
   id: string;
@@ -28,6 +20,7 @@ let system: System;
 let desk: Desk;
 let receiver: Receiver;
 let keyspaceId: string;
+let stop: () => Promise<void>;
 /** Whether the receiver answers 503 at `/down`. */
 let down = false;
 /** When requests came to `/busy`; the first is told to come again later. */
@@ -38,7 +31,7 @@ let hanging = false;
 
 beforeAll(async () => {
   const gone = (response: ServerResponse): void => void response.writeHead(410).end();
-  receiver = await startReceiver({
+  ({ system, desk, receiver, keyspaceId, stop } = await startToldSystem({
     down: (response) => void response.writeHead(down ? 503 : 204).end(),
     gone,
     busy: (response) => {
@@ -46,17 +39,10 @@ beforeAll(async () => {
       response.writeHead(busyAt.length === 1 ? 429 : 204, headers).end();
     },
     killed: (response) => (hanging ? undefined : void response.writeHead(204).end()),
-  });
-  system = await startSystem({ KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1' });
-  desk = new Desk(system);
-  keyspaceId = await desk.keyspace();
+  }));
 });
 
-afterAll(async () => {
-  await desk.dispose();
-  await system.stop();
-  await receiver.close();
-});
+afterAll(() => stop());
 
 const trailTo = (path: string, audience: unknown) =>
   webhook(desk.admin, `${receiver.url}${path}`, {

@@ -1,8 +1,43 @@
 import { expect } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
-import { eventually, type Answer, type Client, type Delivery, type Receiver } from '../support/index.js';
+import {
+  eventually,
+  startReceiver,
+  startSystem,
+  type Answer,
+  type Behaviour,
+  type Client,
+  type Delivery,
+  type Receiver,
+  type System,
+} from '../support/index.js';
+import { Desk } from './api.harness.js';
 
 type Body = Answer['body'];
+
+/** A whole system whose messages may go to a receiver of the test's own, and a keyspace in it. */
+export interface ToldSystem {
+  system: System;
+  desk: Desk;
+  receiver: Receiver;
+  keyspaceId: string;
+  stop: () => Promise<void>;
+}
+
+export async function startToldSystem(
+  behaviours: Record<string, Behaviour>,
+  env: NodeJS.ProcessEnv = {},
+): Promise<ToldSystem> {
+  const receiver = await startReceiver(behaviours);
+  const system = await startSystem({ KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1', ...env });
+  const desk = new Desk(system);
+  const stop = async (): Promise<void> => {
+    await desk.dispose();
+    await system.stop();
+    await receiver.close();
+  };
+  return { system, desk, receiver, keyspaceId: await desk.keyspace(), stop };
+}
 
 /** Registers a webhook and expects success. */
 export async function webhook(client: Client, url: string, more: object = {}): Promise<Body> {

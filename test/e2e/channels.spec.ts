@@ -1,37 +1,31 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHmac } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
-import { eventually, MISBEHAVIOURS, startReceiver, startSystem, type Receiver, type System } from '../support/index.js';
-import { Desk } from './api.harness.js';
-import { arrival, outcome, verified, webhook } from './channels.harness.js';
+import { eventually, MISBEHAVIOURS, type Receiver, type System } from '../support/index.js';
+import type { Desk } from './api.harness.js';
+import { arrival, outcome, verified, startToldSystem, webhook } from './channels.harness.js';
 
 let system: System;
 let desk: Desk;
 let receiver: Receiver;
 let keyspaceId: string;
+let stop: () => Promise<void>;
 
 beforeAll(async () => {
-  receiver = await startReceiver({
-    gone: (response) => response.writeHead(410).end(),
-    broken: (response) => response.writeHead(500).end('no'),
-    elsewhere: (response) => response.writeHead(307, { location: `${receiver.url}/landed` }).end(),
-    huge: MISBEHAVIOURS.endless,
-    reset: MISBEHAVIOURS.half,
-    once: (response, { path }) => response.writeHead(receiver.at(path).length > 1 ? 204 : 503).end(),
-  });
-  system = await startSystem({
-    KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1',
-    KEYLEDGER_NOTIFICATION_RETRIES: 'PT1S,PT1S',
-  });
-  desk = new Desk(system);
-  keyspaceId = await desk.keyspace();
+  ({ system, desk, receiver, keyspaceId, stop } = await startToldSystem(
+    {
+      gone: (response) => response.writeHead(410).end(),
+      broken: (response) => response.writeHead(500).end('no'),
+      elsewhere: (response) => response.writeHead(307, { location: `${receiver.url}/landed` }).end(),
+      huge: MISBEHAVIOURS.endless,
+      reset: MISBEHAVIOURS.half,
+      once: (response, { path }) => response.writeHead(receiver.at(path).length > 1 ? 204 : 503).end(),
+    },
+    { KEYLEDGER_NOTIFICATION_RETRIES: 'PT1S,PT1S' },
+  ));
 });
 
-afterAll(async () => {
-  await desk.dispose();
-  await system.stop();
-  await receiver.close();
-});
+afterAll(() => stop());
 
 describe('a webhook', () => {
   it('is told of what happens to the keys of its audience and of nothing else, signed, with ids and masks only', async () => {

@@ -2,44 +2,30 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { redisNames } from '@keyledger/contracts';
 import { EventStore } from '@keyledger/event-store';
 import { Redis } from 'ioredis';
-import {
-  eventually,
-  http,
-  startApp,
-  startReceiver,
-  startSystem,
-  type Receiver,
-  type System,
-} from '../support/index.js';
-import { Desk } from '../e2e/api.harness.js';
-import { arrival, outcome, webhook } from '../e2e/channels.harness.js';
+import { eventually, http, startApp, type Receiver, type System } from '../support/index.js';
+import type { Desk } from '../e2e/api.harness.js';
+import { arrival, outcome, startToldSystem, webhook } from '../e2e/channels.harness.js';
 
 let system: System;
 let desk: Desk;
 let receiver: Receiver;
 let keyspaceId: string;
+let stop: () => Promise<void>;
 /** Called when a message came to `/held`; its answer waits for what this gives. */
 let onHeld: () => Promise<void> = async () => undefined;
 let down = true;
 
 beforeAll(async () => {
-  receiver = await startReceiver({
-    held: (response) => void onHeld().then(() => response.writeHead(204).end()),
-    down: (response) => response.writeHead(down ? 503 : 204).end(),
-  });
-  system = await startSystem({
-    KEYLEDGER_ALLOWED_TARGETS: '127.0.0.1',
-    KEYLEDGER_NOTIFICATION_RETRIES: 'PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S',
-  });
-  desk = new Desk(system);
-  keyspaceId = await desk.keyspace();
+  ({ system, desk, receiver, keyspaceId, stop } = await startToldSystem(
+    {
+      held: (response) => void onHeld().then(() => response.writeHead(204).end()),
+      down: (response) => response.writeHead(down ? 503 : 204).end(),
+    },
+    { KEYLEDGER_NOTIFICATION_RETRIES: 'PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S,PT2S' },
+  ));
 });
 
-afterAll(async () => {
-  await desk.dispose();
-  await system.stop();
-  await receiver.close();
-});
+afterAll(() => stop());
 
 const issueFor = (ownerId: string) => desk.issue(keyspaceId, { owner: { id: ownerId, type: 'service' } });
 
