@@ -41,6 +41,37 @@ it('gives what is due and nothing else, whatever the ids, from all of its parts'
   expect(Math.min(...sizes)).toBeGreaterThan(100);
 });
 
+it('gives a stretch of one part in the order of time, from its first instant on and before its last', async () => {
+  const ids = Array.from({ length: 400 }, (_, nth) => `key${nth}`);
+  await index.put(ids.map((id, nth) => ({ id, at: NOW + nth, revision: 1 })));
+  const part = index.partOf('key0');
+  const own = ids.flatMap((id, nth) => (index.partOf(id) === part ? [{ id, at: NOW + nth }] : []));
+  expect(await index.within({ part, until: NOW + 400 }, 1000)).toEqual(own);
+  expect(await index.within({ part, until: NOW + 400 }, 5)).toEqual(own.slice(0, 5));
+  expect(await index.within({ part, from: NOW + 100, until: NOW + 300 }, 1000)).toEqual(
+    own.filter(({ at }) => at >= NOW + 100 && at < NOW + 300),
+  );
+});
+
+it('names each step of time and each part in which anything is due, once', async () => {
+  const [first, second] = ['a', 'b'].map((id) => index.partOf(id)) as [string, string];
+  expect(first).not.toBe(second);
+  await index.put([
+    { id: 'a', at: 1_000_049, revision: 1 },
+    { id: 'b', at: 1_000_050, revision: 1 },
+  ]);
+  expect(await index.steps(1_000_000, 2_000_000, 50)).toEqual(
+    [
+      { part: first, at: 1_000_000 },
+      { part: second, at: 1_000_050 },
+    ].sort((one, other) => DEADLINE_TAGS.indexOf(one.part) - DEADLINE_TAGS.indexOf(other.part)),
+  );
+  expect(await index.steps(1_000_000, 1_000_050, 50)).toEqual([{ part: first, at: 1_000_000 }]);
+  expect(await index.steps(1_000_051, 2_000_000, 50)).toEqual([]);
+  expect(await index.partsDueBefore(1_000_049)).toEqual([]);
+  expect(await index.partsDueBefore(1_000_050)).toEqual([first]);
+});
+
 it('keeps what follows from the newest revision, also where its count goes round', async () => {
   for (const revision of [5, 900, 1023, 1024, 1500]) {
     await index.put([{ id: 'a', at: NOW + revision, revision }]);

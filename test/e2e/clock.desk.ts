@@ -45,6 +45,16 @@ export class Ledger {
     return (await this.key(keyId)).map(({ event }) => event.type);
   }
 
+  /** A key like another one, but of a keyspace that does not exist: nothing can be decided about it. */
+  async issueNowhere(keyId: string, like: string): Promise<void> {
+    const [issued] = await this.key(like);
+    if (issued?.event.type !== 'KeyIssued') throw new Error(`${like} was not issued`);
+    const secret = { ...issued.event.data.secret, hash: randomBytes(32).toString('base64url') };
+    const data = { ...issued.event.data, keyId, keyspaceId: 'nowhere', secret };
+    const { metadata } = issued;
+    await this.store.append(streams.key(keyId), -1, [{ id: randomUUID(), type: 'KeyIssued', data, metadata }]);
+  }
+
   /** A leak report about a secret, with what is done about it. */
   async leak(keyId: string, secretId: string, response: LeakResponse): Promise<void> {
     const now = new Date().toISOString();

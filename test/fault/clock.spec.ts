@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { connectRedis, DeadlineIndex } from '@keyledger/read-model';
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +19,7 @@ import {
   type Receiver,
   type System,
 } from '../support/index.js';
+import { newKeyId } from '../contract/read-model.harness.js';
 import { Desk } from '../e2e/api.harness.js';
 import { arrival, webhook } from '../e2e/channels.harness.js';
 import { Ledger, RECEIVER_ENV, ReceiverKeys, secretIn } from '../e2e/clock.desk.js';
@@ -104,6 +106,32 @@ it('workers that are killed at work, and were down when deadlines came, catch up
   await eventually('their end has come while nobody was there', () => Date.now() > Date.parse(last.expiresAt));
   await Promise.all([system.worker.start(), second.start()]);
   await eachEndedOnce([...keyIds, ...missed]);
+});
+
+it('keys that nobody can deal with, first in line and long overdue, keep no other waiting', async () => {
+  const redis = connectRedis(system.redis.url);
+  try {
+    await eventually('Redis is connected', async () => (await redis.ping()) === 'PONG');
+    const index = new DeadlineIndex(redis, 'keys');
+    const [like] = await endingIn(3600);
+    const keyIds = Array.from({ length: 40 }, () => newKeyId());
+    await Promise.all(keyIds.map((keyId) => ledger.issueNowhere(keyId, like as string)));
+    const missed = await endingIn(8);
+    const { expiresAt } = (await desk.admin.get(`/v1/keys/${missed.at(-1)}`)).body;
+    await eventually('all that was issued is in the index', async () => {
+      const known = (await index.due(Date.parse(expiresAt), 1000)).map(({ id }) => id);
+      return missed.every((keyId) => known.includes(keyId));
+    });
+    await Promise.all([system.worker.stop(), second.stop()]);
+    await index.put(keyIds.map((id) => ({ id, at: 1, revision: 1 })));
+    await eventually('the others are long overdue', () => Date.now() > Date.parse(expiresAt) + SWEPT_AFTER_MS);
+    await Promise.all([system.worker.start(), second.start()]);
+    await eachEndedOnce(missed);
+    expect((await index.due(1, 1000)).map(({ id }) => id).sort()).toEqual(keyIds.sort());
+    await index.put(keyIds.map((id) => ({ id, revision: 2 })));
+  } finally {
+    redis.disconnect();
+  }
 });
 
 it('rotations whose workers are killed go on with the secret that was prepared, and each is delivered', async () => {

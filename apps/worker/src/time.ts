@@ -6,18 +6,19 @@ import { ClockCheck } from './clock-check.js';
 import { KeyDeadlines } from './deadlines/key-deadlines.js';
 import { Keyspaces } from './deadlines/keyspaces.js';
 import { Rotations } from './deadlines/rotations.js';
-import { Schedule } from './deadlines/schedule.js';
+import { Rounds, type Round } from './deadlines/rounds.js';
 import { Standing, type UsageSource } from './deadlines/standing.js';
 import { Timekeeper } from './deadlines/timekeeper.js';
 import { Deliveries, type DeliveryAppointment } from './deliveries/deliveries.js';
+import { Schedule } from './deliveries/schedule.js';
 import { SecretWebhook } from './deliveries/secret-webhook.js';
 import type { Chore } from './housekeeping.js';
 import type { Outbound } from './outbound.js';
 import type { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
 
-/** So many keys at once; most of their time goes by in waiting for the event store. */
-const DEADLINES_AT_ONCE = 200;
+/** One for each part of the index; a round looks at many keys at once. */
+const ROUNDS_AT_ONCE = 8;
 const DELIVERIES_AT_ONCE = 20;
 const LOCK_MS = 10_000;
 const SWEEP_EVERY_MS = 2500;
@@ -55,26 +56,26 @@ export class Time {
     const decisions = new Decisions(store);
     const keyspaces = new Keyspaces(decisions);
     const standing = new Standing(parts.usage, channels);
-    const keys = new Schedule(new DeadlineIndex(redis, 'keys'), queues, 'deadlines');
-    const secrets = new Schedule(new DeadlineIndex(redis, 'deliveries'), queues, 'deliveries');
+    const rounds = new Rounds(new DeadlineIndex(redis, 'keys'), queues);
+    const secrets = new Schedule(new DeadlineIndex(redis, 'deliveries'), queues);
     const webhook = new SecretWebhook(channels, parts.outbound, new Sealing(parts.sealingKeys));
     const deliveries = new Deliveries({ schedule: secrets, keyspaces, webhook, decisions, readModel, clock, logger });
     const rotations = new Rotations({ decisions, standing, digests: new KeyDigests(parts.peppers), logger });
     const onLateness = this.lateness();
-    const all = { schedule: keys, keyspaces, standing, rotations, decisions, readModel, clock, logger, onLateness };
+    const all = { rounds, keyspaces, standing, rotations, decisions, readModel, clock, logger, onLateness };
     const deadlines = new KeyDeadlines(all);
     const timekeeper = new Timekeeper({ ...all, channels, settled: (keyId) => deadlines.settled(keyId) });
     this.loops = [
-      { loop: new ReactorLoop(timekeeper, store, keys.index, logger), index: keys.index },
+      { loop: new ReactorLoop(timekeeper, store, rounds.index, logger), index: rounds.index },
       { loop: new ReactorLoop(deliveries, store, secrets.index, logger), index: secrets.index },
     ];
     this.process(deadlines, deliveries);
     this.chores = {
-      deadlines: { everyMs: SWEEP_EVERY_MS, work: () => keys.sweep(clock.now()) },
+      deadlines: { everyMs: SWEEP_EVERY_MS, work: () => rounds.sweep(clock.now()) },
       deliveries: { everyMs: SWEEP_EVERY_MS, work: () => secrets.sweep(clock.now()) },
     };
     parts.metrics.gauge('keyledger_deadlines', 'Keys that have a next deadline', [], async (own) => {
-      own.set(await keys.index.size().catch(() => NaN));
+      own.set(await rounds.index.size().catch(() => NaN));
     });
   }
 
@@ -100,8 +101,8 @@ export class Time {
   private process(keys: KeyDeadlines, deliveries: Deliveries): void {
     const { queues } = this.parts;
     const delaying = (job: Job) => (until: number) => job.moveToDelayed(until, job.token);
-    queues.process('deadlines', (job: Job<DeliveryAppointment>) => keys.work(job, delaying(job)), {
-      concurrency: DEADLINES_AT_ONCE,
+    queues.process('deadlines', (job: Job<Round>) => keys.work(job, delaying(job)), {
+      concurrency: ROUNDS_AT_ONCE,
       lockMs: LOCK_MS,
     });
     queues.process('deliveries', (job: Job<DeliveryAppointment>) => deliveries.work(job, delaying(job)), {

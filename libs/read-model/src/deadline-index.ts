@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { RedisClient } from './connect.js';
 import { RedisLink, type KeyCommand } from './link.js';
 import { positionFrom, positionText } from './meta.js';
-import { beginMarker, moveMarker, putDeadline } from './scripts.js';
+import { beginMarker, moveMarker, putDeadline, stepsWithin } from './scripts.js';
 
 /** When somebody has to look at something next. */
 export interface DeadlineEntry {
@@ -17,6 +17,14 @@ export interface DeadlineEntry {
 export interface Due {
   id: string;
   at: number;
+}
+
+/** What is due from one instant on and before another, in one part of the index; milliseconds since the Unix epoch. */
+export interface Stretch {
+  part: string;
+  /** Absent: from the beginning. */
+  from?: number;
+  until: number;
 }
 
 /** A part of the index is gone, or another process has begun to derive it anew: read `position` again and go on there. */
@@ -119,14 +127,43 @@ export class DeadlineIndex {
   /** What is due until an instant, some of the earliest of each part, at most about `limit`. @throws ReadModelUnavailable */
   async due(untilMs: number, limit: number): Promise<Due[]> {
     const most = Math.ceil(limit / DEADLINE_TAGS.length);
-    const replies = await this.link.batch(
-      DEADLINE_TAGS.map((tag) => ({
-        call: 'zrangebyscore',
-        key: redisNames.deadlines(this.name, tag),
-        args: ['-inf', `(${untilMs + 1}`, 'WITHSCORES', 'LIMIT', 0, most],
-      })),
-    );
+    const stretches = DEADLINE_TAGS.map((part): Stretch => ({ part, until: untilMs + 1 }));
+    const replies = await this.link.batch(stretches.map((stretch) => this.reading(stretch, most)));
     return replies.flatMap((reply) => pairsOf(reply as string[]));
+  }
+
+  /** The earliest of a stretch, at most `limit`. @throws ReadModelUnavailable */
+  async within(stretch: Stretch, limit: number): Promise<Due[]> {
+    const [reply] = await this.link.batch([this.reading(stretch, limit)]);
+    return pairsOf(reply as string[]);
+  }
+
+  /** The part of the index that an id belongs to. */
+  partOf(id: string): string {
+    return tagOf(id);
+  }
+
+  /** The parts in which anything is due before an instant. @throws ReadModelUnavailable */
+  async partsDueBefore(untilMs: number): Promise<string[]> {
+    const replies = await this.link.batch(DEADLINE_TAGS.map((part) => this.reading({ part, until: untilMs }, 1)));
+    return DEADLINE_TAGS.filter((_, index) => (replies[index] as string[]).length > 0);
+  }
+
+  /**
+   * Of each part those steps of time in which anything is due, from an instant on and before another: `at` is the
+   * beginning of a step, a multiple of its width. @throws ReadModelUnavailable
+   */
+  async steps(fromMs: number, untilMs: number, widthMs: number): Promise<{ part: string; at: number }[]> {
+    const args = [fromMs, untilMs, widthMs];
+    const replies = await this.link.batch(
+      DEADLINE_TAGS.map((part) => ({ call: stepsWithin, key: redisNames.deadlines(this.name, part), args })),
+    );
+    return DEADLINE_TAGS.flatMap((part, index) => (replies[index] as number[]).map((at) => ({ part, at })));
+  }
+
+  private reading({ part, from, until }: Stretch, limit: number): KeyCommand {
+    const args = [from ?? '-inf', `(${until}`, 'WITHSCORES', 'LIMIT', 0, limit];
+    return { call: 'zrangebyscore', key: redisNames.deadlines(this.name, part), args };
   }
 
   /** How many deadlines there are. @throws ReadModelUnavailable */

@@ -10,7 +10,7 @@ export { Checkpoints } from './checkpoints.js';
 export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
 export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 export { DecoySightings, type DecoySighting, type TakenSighting } from './decoy-sightings.js';
-export { DeadlineIndex, DeadlinesLost, type DeadlineEntry, type Due } from './deadline-index.js';
+export { DeadlineIndex, DeadlinesLost, type DeadlineEntry, type Due, type Stretch } from './deadline-index.js';
 export type { GenerationDigest } from './digest.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';
 export type { KeyRead } from './kept-records.js';

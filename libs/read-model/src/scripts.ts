@@ -146,6 +146,24 @@ if score == '' then redis.call('ZREM', key, member) else redis.call('ZADD', key,
 return 1`,
 );
 
+/**
+ * On a set of deadlines: the beginnings of those steps of time in which anything is due. Args: from which instant on, before
+ * which, and the width of a step, in milliseconds.
+ */
+export const stepsWithin = script(
+  3,
+  `
+local key, at, before, width = ...
+local found = {}
+while true do
+  local first = redis.call('ZRANGEBYSCORE', key, at, '(' .. before, 'WITHSCORES', 'LIMIT', 0, 1)
+  if not first[2] then return found end
+  local step = math.floor(tonumber(first[2]) / width) * width
+  found[#found + 1] = step
+  at = step + width
+end`,
+);
+
 /** On the marker of a set of deadlines: makes it where there is none. Args: marker. Gives the one that holds. */
 export const beginMarker = script(
   1,

@@ -10,17 +10,19 @@ import {
 } from '@keyledger/domain';
 import type { Decisions } from '@keyledger/event-store';
 import type { Logger } from '@keyledger/platform';
-import type { Projected, ReadModel } from '@keyledger/read-model';
+import type { DeadlineEntry, Due, Projected, ReadModel } from '@keyledger/read-model';
 import { DelayedError, type Job } from 'bullmq';
 import type { ClockCheck } from '../clock-check.js';
 import { clockContext } from '../clock-context.js';
-import { Gathered } from '../gathered.js';
 import type { Keyspaces } from './keyspaces.js';
 import type { Rotations } from './rotations.js';
-import type { Appointment, Schedule } from './schedule.js';
+import type { Round, Rounds } from './rounds.js';
 import type { Standing } from './standing.js';
 
-const AT_ONCE = 256;
+/** Keys of one round that are looked at together: enough to share every round trip, few enough to wait for the slowest. */
+const AT_ONCE = 128;
+/** A round that cannot deal with so many keys ends; the next one begins with the earliest again. */
+const MOST_LEFT = 1000;
 /** How often a decision is made anew because somebody else changed the key meanwhile. */
 const MOST_TRIES = 5;
 
@@ -35,14 +37,13 @@ interface Marked extends Known {
   rotation: RotationPolicy | undefined;
 }
 
-/** What a job about a key does: whatever is due by now, and the next appointment. */
+/** What a job about a stretch of the deadline index does: of each key in it whatever is due by now, and its next deadline. */
 export class KeyDeadlines {
-  private readonly records: Gathered<string, Known | undefined>;
-  private readonly atHand = new Map<string, Promise<void>>();
+  private readonly atHand = new Map<string, Promise<unknown>>();
 
   constructor(
     private readonly parts: {
-      schedule: Schedule;
+      rounds: Rounds;
       keyspaces: Keyspaces;
       standing: Standing;
       rotations: Rotations;
@@ -52,38 +53,60 @@ export class KeyDeadlines {
       logger: Logger;
       onLateness: (seconds: number) => void;
     },
-  ) {
-    const { readModel } = parts;
-    this.records = new Gathered((keyIds) => readModel.foldedKeys(keyIds), AT_ONCE);
-  }
+  ) {}
 
-  /** @throws ClockOff, and whatever a store throws: the job is tried again */
-  async work({ data: { id, at } }: Job<Appointment>, delay: (until: number) => Promise<void>): Promise<void> {
-    const { clock, onLateness } = this.parts;
-    const now = clock.now();
+  /**
+   * Goes through a stretch until nothing is due in it. A key that fails keeps none of the others waiting, and one that is
+   * still there after it was looked at is left to the next round.
+   * @throws ClockOff, what a store throws, and at the end what the first of the failed keys failed with: the job is tried
+   * again, and finds only those that are still due
+   */
+  async work({ data: round }: Job<Round>, delay: (until: number) => Promise<void>): Promise<void> {
+    const { clock, rounds } = this.parts;
     // Another worker's clock may have let it go.
-    if (Date.parse(now) < at) {
-      await delay(at);
+    if (Date.parse(clock.now()) < round.at) {
+      await delay(round.at);
       throw new DelayedError();
     }
-    onLateness((Date.parse(now) - at) / 1000);
-    const work = this.lookAndState(id, now);
-    const settled = work.catch(() => undefined);
-    this.atHand.set(id, settled);
-    await work.finally(() => {
-      if (this.atHand.get(id) === settled) this.atHand.delete(id);
-    });
+    let failed: { error: unknown } | undefined;
+    const left = new Set<string>();
+    let looked = new Set<string>();
+    while (left.size <= MOST_LEFT) {
+      const found = await rounds.index.within(round, AT_ONCE + left.size);
+      for (const { id } of found) if (looked.has(id) || this.atHand.has(id)) left.add(id);
+      const due = found.filter(({ id }) => !left.has(id));
+      if (due.length === 0) break;
+      const [first] = await this.lookAt(due);
+      failed ??= first;
+      looked = new Set(due.map(({ id }) => id));
+    }
+    if (failed) throw failed.error;
   }
 
-  /** Resolves when the job about a key that this process has at hand has ended, well or not; at once if there is none. */
+  /** Resolves when what this process has at hand about a key has ended, well or not; at once if there is nothing. */
   async settled(keyId: string): Promise<void> {
     await this.atHand.get(keyId);
   }
 
-  private async lookAndState(id: string, now: Instant): Promise<void> {
-    const { schedule } = this.parts;
-    const { next, revision } = await this.look(id, now);
-    await schedule.putOne({ id, at: next === undefined ? undefined : Date.parse(next), revision }, now);
+  /** Deals with what is due of these keys and states their next deadlines. Gives why it could not for some. */
+  private async lookAt(due: readonly Due[]): Promise<{ error: unknown }[]> {
+    const work = this.lookAndState(due);
+    const settled = work.catch(() => undefined);
+    for (const { id } of due) this.atHand.set(id, settled);
+    return work.finally(() => {
+      for (const { id } of due) this.atHand.delete(id);
+    });
+  }
+
+  private async lookAndState(due: readonly Due[]): Promise<{ error: unknown }[]> {
+    const { clock, rounds, readModel, onLateness } = this.parts;
+    const now = clock.now();
+    for (const { at } of due) onLateness(Math.max(0, Date.parse(now) - at) / 1000);
+    const records = await readModel.foldedKeys(due.map(({ id }) => id));
+    const outcomes = await Promise.allSettled(due.map(({ id }, index) => this.look(id, records[index], now)));
+    const entries = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    await rounds.put(entries, now);
+    return outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [{ error: outcome.reason as unknown }] : []));
   }
 
   /**
@@ -91,21 +114,18 @@ export class KeyDeadlines {
    * or that the key is to be rotated, is believed of its events only. What readers judge by time themselves is
    * left to the projector, which brings it in larger lots.
    */
-  private async look(keyId: string, now: Instant): Promise<{ next?: Instant | undefined; revision: number }> {
-    const record = await this.records.ask(keyId);
+  private async look(keyId: string, record: Known | undefined, now: Instant): Promise<DeadlineEntry> {
     const marked = record && (await this.mark(record, now));
-    if (marked?.changed && !marked.rotation) {
-      if (marked.urgent) await this.show(marked);
-      return { next: nextDeadline(marked.state, marked.around, now), revision: marked.revision };
-    }
-    return this.lookAtEvents(keyId, now);
+    if (!marked?.changed || marked.rotation) return this.lookAtEvents(keyId, now);
+    if (marked.urgent) await this.show(marked);
+    return entryOf(marked, marked.around, now);
   }
 
-  private async lookAtEvents(keyId: string, now: Instant): Promise<{ next?: Instant | undefined; revision: number }> {
+  private async lookAtEvents(keyId: string, now: Instant): Promise<DeadlineEntry> {
     const { keyspaces, rotations, decisions } = this.parts;
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const { state, revision } = await decisions.load(keyDecider, streams.key(keyId));
-      if (!state) return { revision: 0 };
+      if (!state) return { id: keyId, revision: 0 };
       const marked = await this.mark({ state, revision }, now);
       if (!marked) continue;
       let key: Known = marked;
@@ -113,7 +133,7 @@ export class KeyDeadlines {
       if (rotation)
         key = (await rotations.rotate(key.state, await keyspaces.of(state.keyspaceId), rotation, now)) ?? key;
       if (rotation || marked.urgent) await this.show(key);
-      return { next: nextDeadline(key.state, marked.around, now), revision: key.revision };
+      return entryOf(key, marked.around, now);
     }
     throw new Error(`other changes of the key ${keyId} came first, again and again`);
   }
@@ -148,6 +168,11 @@ export class KeyDeadlines {
       this.parts.logger.warn({ err: error }, 'a change is not visible yet: Redis cannot be reached');
     });
   }
+}
+
+function entryOf({ state, revision }: Known, around: Surroundings, now: Instant): DeadlineEntry {
+  const next = nextDeadline(state, around, now);
+  return { id: state.keyId, at: next === undefined ? undefined : Date.parse(next), revision };
 }
 
 function isUrgent({ type, data }: KeyEvent): boolean {

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClockCheck } from '../clock-check.js';
 import type { Reactor } from '../reactor.js';
 import type { Keyspaces } from './keyspaces.js';
-import type { Schedule } from './schedule.js';
+import type { Rounds } from './rounds.js';
 import type { Standing } from './standing.js';
 
 const LOADS_AT_ONCE = 16;
@@ -22,14 +22,14 @@ const WAIT_MS = 50;
 const LONGEST_WAIT_MS = 30_000;
 const KEY_STREAM = streams.key('');
 
-/** Follows all that has a say in when a key must be looked at next, and states it in the schedule. */
+/** Follows all that has a say in when a key must be looked at next, and states it in the index. */
 export class Timekeeper implements Reactor {
   readonly name = 'timekeeper';
   readonly streamPrefixes = ['key-', 'keyspace-', 'channel-'];
 
   constructor(
     private readonly parts: {
-      schedule: Schedule;
+      rounds: Rounds;
       keyspaces: Keyspaces;
       standing: Standing;
       channels: ChannelDirectory;
@@ -115,7 +115,7 @@ export class Timekeeper implements Reactor {
   }
 
   private async settle(events: ReadonlyMap<string, readonly RecordedEvent<KeyEvent>[]>): Promise<void> {
-    const { index } = this.parts.schedule;
+    const { index } = this.parts.rounds;
     const changed = [...events].map(([keyId, own]) => ({ keyId, own, revision: own.at(-1)?.revision ?? 0 }));
     // Nearly everything that a job of this process has caused was stated by that job.
     await Promise.all(changed.map(({ keyId }) => this.parts.settled(keyId)));
@@ -142,7 +142,7 @@ export class Timekeeper implements Reactor {
   }
 
   private async state(keys: readonly Projected<KeyState>[]): Promise<void> {
-    const { schedule, keyspaces, standing, clock } = this.parts;
+    const { rounds, keyspaces, standing, clock } = this.parts;
     const now = clock.now();
     const entries = await Promise.all(
       keys.map(async ({ state, revision }) => {
@@ -152,7 +152,7 @@ export class Timekeeper implements Reactor {
         return { id: state.keyId, at, revision };
       }),
     );
-    await schedule.put(entries, now);
+    await rounds.put(entries, now);
   }
 }
 

@@ -15,8 +15,8 @@ import { DelayedError, type Job } from 'bullmq';
 import type { ClockCheck } from '../clock-check.js';
 import { clockContext } from '../clock-context.js';
 import type { Keyspaces } from '../deadlines/keyspaces.js';
-import type { Appointment, Schedule } from '../deadlines/schedule.js';
 import type { Reactor } from '../reactor.js';
+import type { Appointment, Schedule } from './schedule.js';
 import type { Attempt, SecretWebhook } from './secret-webhook.js';
 
 const FIRST_PAUSE_MS = 1000;

@@ -1,10 +1,9 @@
-import type { Instant, QueueName } from '@keyledger/contracts';
+import type { Instant } from '@keyledger/contracts';
 import type { DeadlineEntry, DeadlineIndex } from '@keyledger/read-model';
 import type { JobsOptions, Queue } from 'bullmq';
-import { Gathered } from '../gathered.js';
 import type { Queues } from '../queues.js';
 
-/** What a job knows: whom to look at, and when that was to be. Everything else it reads when it runs. */
+/** What a job is about: whom to look at, and when that was to be. */
 export interface Appointment {
   id: string;
   at: number;
@@ -28,39 +27,23 @@ const OPTIONS: JobsOptions = {
 };
 
 /**
- * When what has to be looked at next: all of it in the deadline index, the near part as delayed jobs, whose ids follow
- * from id and instant, so that the same appointment is in the queue once.
+ * When which delivery has to be looked at next: all of it in its deadline index, the near part as delayed jobs, whose ids
+ * follow from id and instant, so that the same appointment is in the queue once.
  */
 export class Schedule {
   private readonly queue: Queue;
-  private readonly stated: Gathered<DeadlineEntry, void>;
 
   constructor(
     readonly index: DeadlineIndex,
     queues: Queues,
-    queue: QueueName,
   ) {
-    this.queue = queues.queue(queue);
-    this.stated = new Gathered<DeadlineEntry, void>(async (entries) => {
-      await index.put(entries);
-      return [];
-    }, ADDED_AT_ONCE);
-  }
-
-  /** As `put`, of one that many jobs do at the same time. */
-  async putOne(entry: DeadlineEntry, now: Instant): Promise<void> {
-    await this.stated.ask(entry);
-    await this.addNear([entry], now);
+    this.queue = queues.queue('deliveries');
   }
 
   /** @throws ReadModelUnavailable; an error of Redis. Doing it again is always right. */
   async put(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
     if (entries.length === 0) return;
     await this.index.put(entries);
-    await this.addNear(entries, now);
-  }
-
-  private async addNear(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
     const nowMs = Date.parse(now);
     const isNear = (at: number): boolean => at <= nowMs + HORIZON_MS && at >= nowMs - OVERDUE_MS;
     await this.add(
