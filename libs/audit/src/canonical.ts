@@ -41,8 +41,8 @@ export function canonicalJson(value: unknown): string {
 }
 
 /**
- * The UTF-8 of `canonicalJson` for as long as `use` takes: the next value is written over it. Every event goes through
- * here, so nothing is made on the way but bytes: no texts to be joined, no list of places that an error might name.
+ * The UTF-8 of `canonicalJson` until `use` returns: the next value is written over it. Every event goes through here,
+ * so nothing is made on the way but bytes: no texts to be joined, no list of places that an error might name.
  * @param first bytes that stand before it
  * @throws NotJson as `canonicalJson`
  */
