@@ -1,3 +1,5 @@
+import { orderOf, quoted, type Member } from './canonical-names.js';
+
 /** A value that JSON has. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
@@ -15,10 +17,18 @@ export class NotJson extends Error {
 /** Deeper values are refused, long before they would take the stack. */
 export const MAX_JSON_DEPTH = 500;
 
-/** Text that is written as it is: printable ASCII without quote and backslash, as most text is. */
-const PLAIN = /^[ !#-[\]-~]*$/;
-/** With the `u` flag a pair is one character, so what is left to match stands alone. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
+const LONE = 'holds a lone surrogate, which is no Unicode text';
+/** What is kept for the next value; room for a larger one is made and forgotten. */
+const KEPT_BYTES = 64 * 1024;
+/** UTF-8 of a UTF-16 code unit at most. */
+const BYTES_PER_UNIT = 3;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const BEGIN_LIST = 0x5b;
+const END_LIST = 0x5d;
+const BEGIN_MEMBERS = 0x7b;
+const END_MEMBERS = 0x7d;
 
 /**
  * The one text of a JSON value (RFC 8785): no white space, members sorted by UTF-16 code units, numbers and strings as
@@ -27,68 +37,148 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
  * functions, symbols, objects of a class, lone surrogates; and for values deeper than `MAX_JSON_DEPTH`, cycles included
  */
 export function canonicalJson(value: unknown): string {
-  return write(value, undefined, 0);
+  return lendCanonical(value, (bytes) => bytes.toString('utf8'));
 }
 
-/** Where a value stands; made into text only for an error. */
-interface Place {
-  parent: Place | undefined;
-  name: string | number;
-}
-
-function write(value: unknown, place: Place | undefined, depth: number): string {
-  switch (typeof value) {
-    case 'string':
-      return text(value, place);
-    case 'number':
-      if (!Number.isFinite(value)) throw refuse(place, `is ${value}, which JSON has not`);
-      // ECMAScript writes -0 as 0, as section 3.2.2.3 asks.
-      return String(value);
-    case 'boolean':
-      return value ? 'true' : 'false';
-    case 'object':
-      if (value === null) return 'null';
-      if (depth >= MAX_JSON_DEPTH) throw refuse(place, `is nested deeper than ${MAX_JSON_DEPTH} levels`);
-      return Array.isArray(value) ? list(value, place, depth) : members(value, place, depth);
-    default:
-      throw refuse(place, `is ${typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`}, which JSON has not`);
+/**
+ * The UTF-8 of `canonicalJson` until `use` returns: the next value is written over it. Every event goes through here,
+ * so nothing is made on the way but bytes: no texts to be joined, no list of places that an error might name.
+ * @param first bytes that stand before it
+ * @throws NotJson as `canonicalJson`
+ */
+export function lendCanonical<T>(value: unknown, use: (bytes: Buffer) => T, first?: Uint8Array): T {
+  // Taken away while it is in use, should a getter of the value ask for canonical JSON as well.
+  const writer = idle ?? new Writer();
+  idle = undefined;
+  try {
+    return use(writer.write(value, first));
+  } finally {
+    if (writer.capacity <= KEPT_BYTES) idle = writer;
   }
 }
 
-function text(value: string, place: Place | undefined): string {
-  if (PLAIN.test(value)) return `"${value}"`;
-  if (LONE_SURROGATE.test(value)) throw refuse(place, 'holds a lone surrogate, which is no Unicode text');
-  return JSON.stringify(value);
-}
+let idle: Writer | undefined;
 
-function list(values: readonly unknown[], parent: Place | undefined, depth: number): string {
-  let written = '[';
-  for (let index = 0; index < values.length; index += 1) {
-    if (index > 0) written += ',';
-    written += write(values[index], { parent, name: index }, depth + 1);
-  }
-  return `${written}]`;
-}
+class Writer {
+  private bytes = Buffer.allocUnsafeSlow(KEPT_BYTES);
+  private end = 0;
+  /** Names and indices down to the value that is being written. */
+  private readonly path: (string | number)[] = [];
 
-function members(value: object, parent: Place | undefined, depth: number): string {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  // JSON.parse of another realm gives objects of another Object.prototype: its own prototype is null all the same.
-  const plain = prototype === null || Object.getPrototypeOf(prototype) === null;
-  if (!plain || Object.getOwnPropertySymbols(value).length > 0) throw refuse(parent, 'is no plain object');
-  let written = '{';
-  // The order of `sort` without a comparison is that of UTF-16 code units.
-  for (const name of Object.keys(value).sort()) {
-    const place = { parent, name };
-    if (written !== '{') written += ',';
-    written += `${text(name, place)}:${write((value as Record<string, unknown>)[name], place, depth + 1)}`;
+  get capacity(): number {
+    return this.bytes.length;
   }
-  return `${written}}`;
-}
 
-function refuse(place: Place | undefined, problem: string): NotJson {
-  const names: string[] = [];
-  for (let at = place; at; at = at.parent) {
-    names.unshift(String(at.name).replaceAll('~', '~0').replaceAll('/', '~1'));
+  write(value: unknown, first?: Uint8Array): Buffer {
+    this.end = 0;
+    if (first) this.copy(first);
+    this.value(value, 0);
+    return this.bytes.subarray(0, this.end);
   }
-  return new NotJson(names.map((name) => `/${name}`).join(''), problem);
+
+  private value(value: unknown, depth: number): void {
+    switch (typeof value) {
+      case 'string':
+        this.text(value, depth);
+        return;
+      case 'number':
+        if (!Number.isFinite(value)) throw this.refuse(depth, `is ${value}, which JSON has not`);
+        // ECMAScript writes -0 as 0, as section 3.2.2.3 asks.
+        this.ascii(String(value));
+        return;
+      case 'boolean':
+        this.ascii(value ? 'true' : 'false');
+        return;
+      case 'object':
+        if (value === null) return this.ascii('null');
+        if (depth >= MAX_JSON_DEPTH) throw this.refuse(depth, `is nested deeper than ${MAX_JSON_DEPTH} levels`);
+        if (Array.isArray(value)) this.list(value, depth);
+        else this.members(value, depth);
+        return;
+      default: {
+        const what = value === undefined ? 'undefined' : `a ${typeof value}`;
+        throw this.refuse(depth, `is ${what}, which JSON has not`);
+      }
+    }
+  }
+
+  private list(values: readonly unknown[], depth: number): void {
+    this.byte(BEGIN_LIST);
+    for (let index = 0; index < values.length; index += 1) {
+      this.path[depth] = index;
+      if (index > 0) this.byte(COMMA);
+      this.value(values[index], depth + 1);
+    }
+    this.byte(END_LIST);
+  }
+
+  private members(value: object, depth: number): void {
+    const prototype: unknown = Object.getPrototypeOf(value);
+    // JSON.parse of another realm gives objects of another Object.prototype: its own prototype is null all the same.
+    const plain = prototype === null || Object.getPrototypeOf(prototype) === null;
+    if (!plain || Object.getOwnPropertySymbols(value).length > 0) throw this.refuse(depth, 'is no plain object');
+    const members = orderOf(Object.keys(value));
+    this.byte(BEGIN_MEMBERS);
+    for (let at = 0; at < members.length; at += 1) {
+      const { name, opening } = members[at] as Member;
+      this.path[depth] = name;
+      if (!opening) throw this.refuse(depth + 1, LONE);
+      this.copy(opening);
+      this.value((value as Record<string, unknown>)[name], depth + 1);
+    }
+    this.byte(END_MEMBERS);
+  }
+
+  /** Printable ASCII without quote and backslash, as most text is, stands as it is. */
+  private text(value: string, depth: number): void {
+    const { length } = value;
+    const bytes = this.room(length + 2);
+    let { end } = this;
+    bytes[end++] = QUOTE;
+    for (let at = 0; at < length; at += 1) {
+      const unit = value.charCodeAt(at);
+      if (unit < 0x20 || unit > 0x7e || unit === QUOTE || unit === BACKSLASH) return this.escaped(value, depth);
+      bytes[end++] = unit;
+    }
+    bytes[end++] = QUOTE;
+    this.end = end;
+  }
+
+  private escaped(value: string, depth: number): void {
+    const text = quoted(value);
+    if (text === undefined) throw this.refuse(depth, LONE);
+    this.end += this.room(text.length * BYTES_PER_UNIT).write(text, this.end, 'utf8');
+  }
+
+  private ascii(text: string): void {
+    const bytes = this.room(text.length);
+    for (let at = 0; at < text.length; at += 1) bytes[this.end++] = text.charCodeAt(at);
+  }
+
+  private copy(from: Uint8Array): void {
+    const bytes = this.room(from.length);
+    let { end } = this;
+    // They are short: `set` takes longer to begin.
+    for (let at = 0; at < from.length; at += 1) bytes[end++] = from[at] as number;
+    this.end = end;
+  }
+
+  private byte(byte: number): void {
+    this.room(1)[this.end++] = byte;
+  }
+
+  /** The bytes, with room for so many more. */
+  private room(more: number): Buffer {
+    if (this.end + more > this.bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * (this.end + more));
+      larger.set(this.bytes.subarray(0, this.end));
+      this.bytes = larger;
+    }
+    return this.bytes;
+  }
+
+  private refuse(depth: number, problem: string): NotJson {
+    const names = this.path.slice(0, depth).map((name) => String(name).replaceAll('~', '~0').replaceAll('/', '~1'));
+    return new NotJson(names.map((name) => `/${name}`).join(''), problem);
+  }
 }

@@ -1,7 +1,7 @@
 import { parseInstant, type Instant } from '@keyledger/contracts';
 import type { StoredEvent } from '@keyledger/event-store';
-import { canonicalJson, NotJson, type Json } from './canonical.js';
-import { leafHash, type Hash } from './merkle.js';
+import { canonicalJson, lendCanonical, NotJson, type Json } from './canonical.js';
+import { LEAF_PREFIX, sha256, type Hash } from './merkle.js';
 
 /**
  * A leaf of the audit tree: one event as it is stored. What is proved is the canonical JSON of this, so its members are
@@ -70,24 +70,32 @@ export function storedOf(leaf: Leaf): StoredEvent {
 
 /** The bytes that are hashed. */
 export function leafBytes(leaf: Leaf): Buffer {
-  return Buffer.from(canonicalJson(leaf), 'utf8');
+  return lendCanonical(leaf, copyOf);
 }
 
-/** `leafBytes` of `leafOf`, at half the price for events of ours. */
+/** `leafBytes` of `leafOf`. */
 export function eventBytes(index: number, event: StoredEvent): Buffer {
-  const { data, metadata } = event;
+  return lendEvent(index, event, copyOf);
+}
+
+/** `leafHash` of `eventBytes`, at a third of the price. */
+export function hashOfEvent(index: number, event: StoredEvent): Hash {
+  return lendEvent(index, event, sha256, LEAF_PREFIX);
+}
+
+/** The bytes of an event's leaf as `lendCanonical` gives them. What is of ours is JSON: no need to look first. */
+function lendEvent<T>(index: number, event: StoredEvent, use: (bytes: Buffer) => T, first?: Uint8Array): T {
+  const { id, stream, revision, type, recordedAt, position, data, metadata } = event;
+  const envelope = { data, id, index, metadata, position: String(position), recordedAt, revision, stream, type };
   try {
-    const leaf = { ...envelopeOf(index, event), data, ...(metadata !== undefined && { metadata }) };
-    return Buffer.from(canonicalJson(leaf), 'utf8');
+    return lendCanonical(envelope, use, first);
   } catch (error) {
-    if (error instanceof NotJson) return leafBytes(leafOf(index, event));
+    if (error instanceof NotJson) return lendCanonical(leafOf(index, event), use, first);
     throw error;
   }
 }
 
-export function hashOfEvent(index: number, event: StoredEvent): Hash {
-  return leafHash(eventBytes(index, event));
-}
+const copyOf = (bytes: Buffer): Buffer => Buffer.from(bytes);
 
 /** A text is not what it says it is. */
 export class Malformed extends Error {
@@ -101,17 +109,17 @@ export class Malformed extends Error {
 export function parseLeaf(bytes: Uint8Array): Leaf {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   let value: unknown;
-  let canonical: string;
+  let canonical: boolean;
   try {
     value = JSON.parse(text);
-    canonical = canonicalJson(value);
+    // On bytes: text would hide what is no UTF-8.
+    canonical = lendCanonical(value, (written) => written.equals(bytes));
   } catch (error) {
     throw new Malformed(`it is no JSON: ${(error as Error).message}`);
   }
   const problem = problemOf(value);
   if (problem !== undefined) throw new Malformed(problem);
-  // On bytes: text would hide what is no UTF-8.
-  if (!Buffer.from(canonical, 'utf8').equals(bytes)) throw new Malformed('it is not in canonical form (RFC 8785)');
+  if (!canonical) throw new Malformed('it is not in canonical form (RFC 8785)');
   return value as Leaf;
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants, mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseHash } from './checkpoint.js';
 import { Frontier } from './frontier.js';
 import { EMPTY_ROOT, HASH_BYTES, type Hash, type HashStore, type NodeId } from './merkle.js';
@@ -110,11 +110,13 @@ export class FileTiles implements HashStore {
     }
     this.busy = true;
     try {
-      await mkdir(this.folder, { recursive: true });
-      for (const [level, { from, hashes }] of levels.entries()) {
-        await this.write(`tiles-${level}`, from * HASH_BYTES, Buffer.concat(hashes));
-      }
-      await this.write('positions', size * POSITION_BYTES, positions);
+      const write = (name: string, at: number, bytes: Buffer): Promise<void> =>
+        writeDurably(join(this.folder, name), at, bytes);
+      // In any order, and all before the head.
+      await allSettled([
+        ...levels.map(({ from, hashes }, level) => write(`tiles-${level}`, from * HASH_BYTES, Buffer.concat(hashes))),
+        write('positions', size * POSITION_BYTES, positions),
+      ]);
       const head = { size: frontier.size, root: frontier.root(), position: newest };
       await this.publish(head);
       this.frontier = frontier;
@@ -187,19 +189,6 @@ export class FileTiles implements HashStore {
     }
   }
 
-  private async write(name: string, at: number, bytes: Buffer): Promise<void> {
-    // Made if it is not there, and never emptied: none of the letters says that.
-    const file = await open(join(this.folder, name), constants.O_RDWR | constants.O_CREAT);
-    try {
-      for (let done = 0; done < bytes.length;) {
-        done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
-      }
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-  }
-
   private async publish({ size, root, position }: TreeHead): Promise<void> {
     const path = join(this.folder, 'head.json');
     const next = `${path}.${randomUUID()}`;
@@ -213,6 +202,37 @@ export class FileTiles implements HashStore {
     }
     await rename(next, path);
   }
+}
+
+/** Writes into a file at a place, and makes it and its folder where they are missing; durable once it resolves. */
+export async function writeDurably(path: string, at: number, bytes: Buffer): Promise<void> {
+  const file = await openToWrite(path);
+  try {
+    for (let done = 0; done < bytes.length;) {
+      done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+    }
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function openToWrite(path: string): Promise<FileHandle> {
+  // Made if it is not there, and never emptied: none of the letters says that.
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  try {
+    return await open(path, flags);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(dirname(path), { recursive: true });
+    return open(path, flags);
+  }
+}
+
+/** As `Promise.all`, but nothing is under way any more when it fails. */
+async function allSettled(work: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') throw failed.reason;
 }
 
 function parseHead(text: string, folder: string): TreeHead {

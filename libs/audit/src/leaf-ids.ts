@@ -1,6 +1,5 @@
-import { constants, mkdir, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { TreeDamaged } from './file-tiles.js';
+import { open } from 'node:fs/promises';
+import { TreeDamaged, writeDurably } from './file-tiles.js';
 
 const ID_BYTES = 16;
 const CHUNK_BYTES = 1024 * 1024;
@@ -13,24 +12,13 @@ export class LeafIds {
   constructor(private readonly path: string) {}
 
   async write(index: number, ids: readonly string[]): Promise<void> {
-    await mkdir(dirname(this.path), { recursive: true });
-    const bytes = Buffer.concat(ids.map(bytesOf));
-    const file = await open(this.path, constants.O_RDWR | constants.O_CREAT);
-    try {
-      for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, index * ID_BYTES + done);
-        done += bytesWritten;
-      }
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
+    await writeDurably(this.path, index * ID_BYTES, bytesOf(ids));
   }
 
   /** Index of the leaf of this event among the first `size`. @throws TreeDamaged if the file is not as long */
   async indexOf(id: string, size: number): Promise<number | undefined> {
     if (size === 0 || !UUID.test(id)) return undefined;
-    const wanted = bytesOf(id);
+    const wanted = bytesOf([id]);
     const file = await open(this.path, 'r').catch((error: NodeJS.ErrnoException) => {
       throw error.code === 'ENOENT' ? new TreeDamaged(`${this.path} is missing`) : error;
     });
@@ -54,9 +42,12 @@ export class LeafIds {
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+const NO_UUID = '0'.repeat(2 * ID_BYTES);
+
 /** Every event of an event store has a UUID; what has none cannot be found, and takes its place all the same. */
-function bytesOf(id: string): Buffer {
-  return UUID.test(id) ? Buffer.from(id.replaceAll('-', ''), 'hex') : Buffer.alloc(ID_BYTES);
+function bytesOf(ids: readonly string[]): Buffer {
+  const digits = ids.map((id) => (UUID.test(id) ? id : NO_UUID)).join('');
+  return Buffer.from(digits.replaceAll('-', ''), 'hex');
 }
 
 function alignedIndexOf(bytes: Buffer, wanted: Buffer): number {

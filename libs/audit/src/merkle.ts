@@ -5,22 +5,28 @@ export type Hash = Buffer;
 export const HASH_BYTES = 32;
 
 /** Root of the tree without leaves. */
-export const EMPTY_ROOT: Hash = digest('sha256', '', 'buffer');
+export const EMPTY_ROOT: Hash = sha256(Buffer.alloc(0));
 
-const LEAF_PREFIX = Buffer.of(0);
+/** What a leaf is hashed behind. */
+export const LEAF_PREFIX = Buffer.of(0);
 /** `0x01 || left || right`, written anew for every node: hashing is synchronous. */
 const NODE = Buffer.alloc(1 + 2 * HASH_BYTES, 1);
 
 /** RFC 9162 section 2.1.1: `SHA-256(0x00 || leaf)`. */
 export function leafHash(leaf: Uint8Array): Hash {
-  return digest('sha256', Buffer.concat([LEAF_PREFIX, leaf]), 'buffer');
+  return sha256(Buffer.concat([LEAF_PREFIX, leaf]));
 }
 
 /** RFC 9162 section 2.1.1: `SHA-256(0x01 || left || right)`. */
 export function nodeHash(left: Hash, right: Hash): Hash {
   NODE.set(left, 1);
   NODE.set(right, 1 + HASH_BYTES);
-  return digest('sha256', NODE, 'buffer');
+  return sha256(NODE);
+}
+
+/** A buffer as `hash` gives one has memory of its own, which takes as long to get as the hash. */
+export function sha256(bytes: Uint8Array): Hash {
+  return Buffer.from(digest('sha256', bytes, 'binary'), 'latin1');
 }
 
 /**
