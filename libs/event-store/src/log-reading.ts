@@ -11,8 +11,8 @@ const TRIES = 3;
 
 /**
  * One read that ends, in either direction, over the client's own channel. The client's `readAll` and `readStream` give
- * `created` in whole seconds and cannot be left halfway; this gives milliseconds, as subscriptions do, and ends with its
- * reader. While the reader is slow the server waits.
+ * `created` in whole seconds and cannot be left halfway; this gives milliseconds and ends with its reader. While the
+ * reader is slow the server waits.
  *
  * @throws EventStoreUnavailable if nothing came for the connection's timeout, EventStoreRefused
  */
