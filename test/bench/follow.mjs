@@ -66,6 +66,7 @@ if (kind === 'bare') {
     if (commitPosition >= head) break;
   }
   done();
+  await client.dispose();
 } else {
   const onEvents = (count) => (events += count);
   const projector = new Projector({ redis: connectRedis(redisUrl), store: timed, onEvents });
