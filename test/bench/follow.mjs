@@ -1,10 +1,12 @@
 /**
  * Reads the log from its beginning to its head, and says how fast that went:
  *   follow.mjs bare <event store url>                  the same subscription that the projector has, nothing written
+ *   follow.mjs client <event store url>                the official client's own subscription with the same filter
  *   follow.mjs projector <event store url> <redis url> the projector, until its last event is in Redis and settled
  * For the projector Redis holds a generation that was live when the log was empty, as if the worker had been away since:
  *   follow.mjs prepare <event store url> <redis url>   makes it
  */
+import { KurrentDBClient, START, streamNameFilter } from '@kurrent/kurrentdb-client';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { READ_MODEL_STREAM_PREFIXES } from '../../dist/libs/contracts/src/index.js';
 import { EventStore } from '../../dist/libs/event-store/src/index.js';
@@ -52,6 +54,19 @@ if (kind === 'bare') {
     if (batch.position >= head) break;
   }
   done();
+} else if (kind === 'client') {
+  const client = KurrentDBClient.connectionString(storeUrl);
+  const filter = streamNameFilter({ prefixes: READ_MODEL_STREAM_PREFIXES, checkpointInterval: 32 });
+  // It reads the JSON of each event before it hands it over.
+  const subscription = client.subscribeToAll({ fromPosition: START, filter }, { highWaterMark: 500 });
+  for await (const { commitPosition } of subscription) {
+    began ??= performance.now();
+    cpuBefore ??= process.cpuUsage();
+    events += 1;
+    if (commitPosition >= head) break;
+  }
+  done();
+  await client.dispose();
 } else {
   const onEvents = (count) => (events += count);
   const projector = new Projector({ redis: connectRedis(redisUrl), store: timed, onEvents });

@@ -1,6 +1,6 @@
 /** The two messages of an append, `event_store.client.streams.BatchAppendReq` and `BatchAppendResp`. */
 import type { EncodedEvent } from './codec.js';
-import { Fields } from './read-wire.js';
+import { Fields } from './protobuf.js';
 
 export interface AppendSpec {
   stream: string;

@@ -1,5 +1,6 @@
 import { makeGenericClientConstructor, type CallOptions, type Client, type Metadata } from '@grpc/grpc-js';
 import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
+import { convertToCommandError } from '@kurrent/kurrentdb-client/dist/utils/CommandError.js';
 import type { Duplex, Readable } from 'node:stream';
 import { EventStoreRefused } from './errors.js';
 
@@ -67,6 +68,11 @@ const DENIED = [7, 16];
 /** What a call's error means if the server does not let us in: `PERMISSION_DENIED`, `UNAUTHENTICATED`. */
 export function denialIn(error: Error): EventStoreRefused | undefined {
   return DENIED.includes((error as { code?: unknown }).code as number) ? denied() : undefined;
+}
+
+/** What the client would make of an error of a call that is its own. */
+export function clientErrorOf(error: Error): Error {
+  return denialIn(error) ?? convertToCommandError(error);
 }
 
 export const denied = (): EventStoreRefused => new EventStoreRefused('the event store denies access', 'access-denied');

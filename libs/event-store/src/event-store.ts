@@ -146,8 +146,7 @@ export class EventStore {
   }
 
   /**
-   * What `subscribeStored` brings, at least as far as the log goes when this begins, and then it ends. At a third of the
-   * price of a subscription.
+   * What `subscribeStored` brings, at least as far as the log goes when this begins, and then it ends.
    * @throws EventStoreUnavailable, EventStoreRefused when several attempts in a row brought nothing
    */
   async *readStored(options: ReadStoredOptions): AsyncGenerator<StoredEvent[], void, undefined> {

@@ -1,10 +1,11 @@
 import type { RecordedEvent } from '@keyledger/contracts';
-import type { AllStreamResolvedEvent, KurrentDBClient, Position } from '@kurrent/kurrentdb-client';
-import type { Transform } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
+import { openRead } from './client-channel.js';
 import { positionOf, type Decoder } from './codec.js';
 import type { Connection } from './connection.js';
 import { CorruptEvent } from './errors.js';
+import { ReadCall } from './read-call.js';
+import { Checkpoint, encodeSubscriptionRequest, type Position, type ReadNews } from './read-wire.js';
 
 /** Events that arrived together. A batch may be empty: then only the position, or being live, is news. */
 export interface EventBatch<T = RecordedEvent> {
@@ -87,60 +88,30 @@ interface FeedOptions<T> {
   onConnected: () => void;
 }
 
-/** News about the log that is no event, standing among the events where the server said it. */
-class Marker {
-  constructor(
-    readonly caughtUp: boolean | undefined,
-    readonly position?: Position,
-  ) {}
-}
-
 /** One subscription on the wire, until it fails. Reads ahead by `maxBatch` items and not further: then the server waits. */
 class Feed<T> {
-  private readonly subscription: Transform & ReturnType<KurrentDBClient['subscribeToAll']>;
+  private call: ReadCall | undefined;
   private readonly confirmation: NodeJS.Timeout;
-  private readonly onAbort = (): void => this.wake();
+  private readonly onNews = (): void => this.wake();
   private wake: () => void = () => undefined;
   private failure: Error | undefined;
   private unreadable = false;
   private caughtUp = false;
+  private closed = false;
   private reached: Position | 'start';
 
   constructor(
     private readonly connection: Connection,
     private readonly options: FeedOptions<T>,
   ) {
-    const { from, streamPrefixes, maxBatch, signal, onConnected } = options;
-    this.reached = from;
-    const filter = {
-      filterOn: 'streamName' as const,
-      prefixes: [...streamPrefixes],
-      checkpointInterval: CHECKPOINT_WINDOWS,
-      checkpointReached: (_: unknown, position: Position) => this.mark(new Marker(undefined, position)),
-    };
-    // What the client gives is a Transform, and it tells all news from inside its own transform step: what is pushed
-    // into it then stands behind the events before and ahead of the events after.
-    this.subscription = connection.client.subscribeToAll(
-      { fromPosition: from, filter },
-      { highWaterMark: maxBatch },
-    ) as unknown as typeof this.subscription;
+    this.reached = options.from;
     const sentAt = performance.now();
     this.confirmation = setTimeout(() => {
       connection.unheard('none', sentAt);
       this.fail(connection.unavailable(`did not begin a subscription within ${connection.timeoutMs} ms`, 'not-done'));
     }, connection.timeoutMs);
-    this.subscription
-      .on('confirmation', () => {
-        clearTimeout(this.confirmation);
-        connection.heard('none');
-        onConnected();
-      })
-      .on('caughtUp', () => this.mark(new Marker(true)))
-      .on('fellBehind', () => this.mark(new Marker(false)))
-      .on('readable', () => this.wake())
-      .on('error', (error) => this.fail(connection.translate(error, 'none')))
-      .on('end', () => this.fail(connection.unavailable('ended the subscription', 'not-done')));
-    signal.addEventListener('abort', this.onAbort);
+    options.signal.addEventListener('abort', this.onNews);
+    this.open().catch((error: unknown) => this.fail(connection.translate(error, 'none')));
   }
 
   /** Up to where everything was handed out. */
@@ -154,54 +125,72 @@ class Feed<T> {
       if (this.options.signal.aborted) return undefined;
       const batch = this.take();
       if (batch) return batch;
-      if (this.failure) throw this.failure;
+      const failure = this.failure ?? this.call?.failure;
+      if (failure) throw failure;
+      if (this.call?.ended) throw this.connection.unavailable('ended the subscription', 'not-done');
       await new Promise<void>((resolve) => (this.wake = resolve));
     }
   }
 
-  /** Cancels the call. The error listener stays: what the client says after this must not end the process. */
+  /** Cancels the call. */
   close(): void {
+    this.closed = true;
     clearTimeout(this.confirmation);
-    this.options.signal.removeEventListener('abort', this.onAbort);
-    this.subscription.unsubscribe().catch(() => undefined);
-    this.subscription.destroy();
+    this.options.signal.removeEventListener('abort', this.onNews);
+    this.call?.leave();
+  }
+
+  private async open(): Promise<void> {
+    const { connection, options, reached: from } = this;
+    const { streamPrefixes, maxBatch } = options;
+    const request = encodeSubscriptionRequest({ from, streamPrefixes, checkpointWindows: CHECKPOINT_WINDOWS });
+    this.call = new ReadCall(connection, await openRead(connection.client, request), maxBatch, this.onNews);
+    if (this.closed) this.call.leave();
   }
 
   private take(): EventBatch<T> | undefined {
+    const { call, options } = this;
+    if (!call) return undefined;
     const events: T[] = [];
-    let news = false;
-    while (events.length < this.options.maxBatch && !this.unreadable) {
-      const item = this.subscription.read() as AllStreamResolvedEvent | Marker | null;
-      if (item === null) break;
-      news = this.accept(item, events) || news;
+    let isNews = false;
+    while (events.length < options.maxBatch && call.waiting > 0 && !this.unreadable) {
+      try {
+        isNews = this.accept(call.take(), events) || isNews;
+      } catch (error) {
+        this.unreadable = true;
+        this.failure = error as Error;
+      }
     }
-    if (!news) return undefined;
+    if (!isNews) return undefined;
     const position = this.reached === 'start' ? 0n : this.reached.commit;
-    return { events, position, live: this.caughtUp && this.subscription.readableLength === 0 };
+    return { events, position, live: this.caughtUp && call.waiting === 0 };
   }
 
-  /** Takes one item in; false if it cannot be read, and then the position stays in front of it. */
-  private accept(item: AllStreamResolvedEvent | Marker, events: T[]): boolean {
-    if (item instanceof Marker) {
-      this.caughtUp = item.caughtUp ?? this.caughtUp;
-      this.reached = item.position ?? this.reached;
+  /** Takes one item in, in the order in which the server said it. If it throws, the position stays in front of it. */
+  private accept(news: ReadNews, events: T[]): boolean {
+    if (typeof news === 'string') return this.hear(news);
+    if (news === undefined) return false;
+    if (news instanceof Checkpoint) {
+      this.reached = news.position;
       return true;
     }
-    try {
-      const event = this.options.decode(item);
-      if (event) events.push(event);
-    } catch (error) {
-      this.unreadable = true;
-      this.failure = error as Error;
-      return false;
-    }
-    const commit = positionOf(item);
-    this.reached = { commit, prepare: (item.link ?? item.event)?.position.prepare ?? commit };
+    const event = this.options.decode(news);
+    if (event) events.push(event);
+    const commit = positionOf(news);
+    this.reached = { commit, prepare: (news.link ?? news.event)?.position.prepare ?? commit };
     return true;
   }
 
-  private mark(marker: Marker): void {
-    this.subscription.push(marker);
+  private hear(notice: ReadNews & string): boolean {
+    if (notice === 'confirmed') {
+      clearTimeout(this.confirmation);
+      this.connection.heard('none');
+      this.options.onConnected();
+      return false;
+    }
+    if (notice === 'stream-not-found') return false;
+    this.caughtUp = notice === 'caught-up';
+    return true;
   }
 
   private fail(error: Error): void {

@@ -9,16 +9,19 @@ import streamsGrpc from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols
 import streamsPb from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/streams_pb.js';
 import protobufAny from 'google-protobuf/google/protobuf/any_pb.js';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { NewEvent } from './codec.js';
 import { Connection } from './connection.js';
 import { RevisionConflict } from './errors.js';
 import { EventStore } from './event-store.js';
+import type { SubscribeOptions } from './feed.js';
 
 // What no server of ours does, a cluster in trouble may: answers that get lost, streams that end without a word, a new
 // leader that knows an append but not its ids. The peer here says exactly what a test tells it to say.
 
 type Append = ServerDuplexStream<streamsPb.BatchAppendReq, streamsPb.BatchAppendResp>;
-type Read = ServerWritableStream<streamsPb.ReadReq, streamsPb.ReadResp>;
+type Read = ServerWritableStream<streamsPb.ReadReq, streamsPb.ReadResp | Buffer>;
 type OnAppend = (request: streamsPb.BatchAppendReq, call: Append, attempt: number) => void;
 
 /** The native half of a client takes 500 ms for its first read. */
@@ -116,18 +119,141 @@ describe('a connection that has gone deaf', () => {
   });
 });
 
+describe('a subscription', () => {
+  const cut = bytesOf(readAnswer(at(2))).subarray(0, 60);
+  const nameless = readAnswer(at(2));
+  nameless.getEvent()?.getEvent()?.clearStreamIdentifier();
+  const empty = new streamsPb.ReadResp();
+  empty.setEvent(new streamsPb.ReadResp.ReadEvent());
+
+  it.each<[string, (call: Read) => unknown]>([
+    ['says what is no message', (call) => call.write(Buffer.from('0fffffff', 'hex'))],
+    ['cuts an event short', (call) => call.write(cut)],
+    ['gives an event of no stream', (call) => call.write(nameless)],
+    ['says that there is an event where there is none', (call) => call.write(empty)],
+    ['ends it without a word', (call) => call.end()],
+    ['drops it', (call) => call.emit('error', { code: status.UNAVAILABLE, details: 'gone' })],
+    ['fails', (call) => call.emit('error', { code: status.INTERNAL, details: 'oops' })],
+    ['refuses it', (call) => call.emit('error', { code: status.PERMISSION_DENIED, details: 'no' })],
+  ])('whose server %s goes on behind what was given', async (_, misbehave) => {
+    const peer = await hostile({
+      onRead: (call, attempt) => {
+        call.write(confirmation());
+        call.write(readAnswer(at(attempt)));
+        if (attempt === 1) misbehave(call);
+      },
+    });
+    const states: string[] = [];
+    const subscription = followed(peer.store, { onState: (state) => states.push(state) });
+    await expect(subscription.until(2)).resolves.toEqual([1n, 2n]);
+    expect(states).toEqual(['connected', 'disconnected', 'connected']);
+    expect(peer.reads.map((one) => one.getOptions()?.getAll()?.getPosition()?.getCommitPosition())).toEqual([
+      undefined,
+      '1',
+    ]);
+  });
+
+  it('is begun anew when the server does not confirm it, and the reader hears why', async () => {
+    const peer = await hostile({
+      onRead: (call, attempt) => {
+        if (attempt === 1) return;
+        call.write(confirmation());
+        call.write(readAnswer(at(1)));
+      },
+    });
+    const problems: string[] = [];
+    const onState = (_: string, error?: Error): unknown => error && problems.push(error.message);
+    await expect(followed(peer.store, { onState }).until(1)).resolves.toEqual([1n]);
+    expect(problems).toEqual([expect.stringContaining(`did not begin a subscription within ${TIMEOUT_MS} ms`)]);
+  });
+
+  it('passes over what only newer servers say', async () => {
+    const peer = await hostile({
+      onRead: (call) => {
+        call.write(Buffer.from('ea04026869', 'hex'));
+        call.write(confirmation());
+        call.write(Buffer.from('e80401', 'hex'));
+        call.write(readAnswer(at(1)));
+      },
+    });
+    await expect(followed(peer.store).until(1)).resolves.toEqual([1n]);
+    expect(peer.reads).toHaveLength(1);
+  });
+
+  it('reads ahead of a slow reader by a bounded number of events, and then the server waits', async () => {
+    const [events, maxBatch] = [3000, 20];
+    let sent = 0;
+    const peer = await hostile({
+      onRead: async (call) => {
+        call.write(confirmation());
+        while (sent < events) {
+          sent += 1;
+          if (!call.write(readAnswer(at(sent), 4000))) await once(call, 'drain');
+        }
+      },
+    });
+    let [taken, mostAhead] = [0, 0];
+    const subscription = followed(peer.store, {
+      maxBatch,
+      onBatch: async (count) => {
+        for (let turns = 0; turns < 20; turns += 1) await turn();
+        taken += count;
+        mostAhead = Math.max(mostAhead, sent - taken);
+      },
+    });
+    const positions = await subscription.until(events);
+    expect(positions).toEqual(Array.from({ length: events }, (_, index) => BigInt(index + 1)));
+    // Beside the batch: what gRPC holds, and 64 KiB on the connection.
+    expect(mostAhead).toBeLessThan(maxBatch + 100);
+  });
+});
+
+interface Followed {
+  /** The positions of so many events. */
+  until(count: number): Promise<bigint[]>;
+}
+
+function followed(
+  store: EventStore,
+  {
+    onBatch,
+    ...options
+  }: Pick<SubscribeOptions, 'onState' | 'maxBatch'> & { onBatch?: (count: number) => Promise<void> } = {},
+): Followed {
+  const stopping = new AbortController();
+  closers.push(() => stopping.abort());
+  const all = { after: 'start', streamPrefixes: ['key-'], signal: stopping.signal, ...options } as const;
+  return {
+    async until(count) {
+      const positions: bigint[] = [];
+      for await (const { events } of store.subscribeStored(all)) {
+        positions.push(...events.map(({ position }) => position));
+        await onBatch?.(events.length);
+        if (positions.length >= count) return positions;
+      }
+      return positions;
+    },
+  };
+}
+
 interface Recorded {
   id: string;
   revision: number;
   position: number;
 }
 
+function at(position: number): Recorded {
+  return { id: randomUUID(), revision: position - 1, position };
+}
+
 async function hostile(behaviour: {
-  onAppend: OnAppend | (() => unknown);
+  onAppend?: OnAppend | (() => unknown);
+  onRead?: (call: Read, attempt: number) => unknown;
   onFeatures?: () => { code: number; details: string } | undefined;
   recorded?: Recorded[];
-}): Promise<{ store: EventStore; url: string; appends: streamsPb.BatchAppendReq[] }> {
+}): Promise<{ store: EventStore; url: string; appends: streamsPb.BatchAppendReq[]; reads: streamsPb.ReadReq[] }> {
   const appends: streamsPb.BatchAppendReq[] = [];
+  const reads: streamsPb.ReadReq[] = [];
   const server = new Server();
   server.addService(serverFeaturesGrpc.ServerFeaturesService, {
     getSupportedMethods: ((_: unknown, answer: (error: unknown, response: unknown) => void) => {
@@ -135,19 +261,26 @@ async function hostile(behaviour: {
       answer(error ?? null, error ? null : features());
     }) as never,
   });
-  server.addService(streamsGrpc.StreamsService, {
-    batchAppend: (call: Append) => {
-      call.on('error', () => undefined);
-      call.on('data', (request: streamsPb.BatchAppendReq) => {
-        appends.push(request);
-        behaviour.onAppend(request, call, appends.length);
-      });
+  const { batchAppend, read } = streamsGrpc.StreamsService;
+  server.addService(
+    { batchAppend, read: { ...read, responseSerialize: bytesOf } },
+    {
+      batchAppend: (call: Append) => {
+        call.on('error', () => undefined);
+        call.on('data', (request: streamsPb.BatchAppendReq) => {
+          appends.push(request);
+          behaviour.onAppend?.(request, call, appends.length);
+        });
+      },
+      read: (call: Read) => {
+        call.on('error', () => undefined);
+        reads.push(call.request);
+        if (behaviour.onRead) return void behaviour.onRead(call, reads.length);
+        for (const recorded of behaviour.recorded ?? []) call.write(readAnswer(recorded));
+        call.end();
+      },
     },
-    read: (call: Read) => {
-      for (const recorded of behaviour.recorded ?? []) call.write(readAnswer(recorded));
-      call.end();
-    },
-  });
+  );
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
@@ -159,7 +292,7 @@ async function hostile(behaviour: {
     () => server.forceShutdown(),
     () => store.dispose(),
   );
-  return { store, url, appends };
+  return { store, url, appends, reads };
 }
 
 function newEvent(): NewEvent {
@@ -223,7 +356,7 @@ function wrongRevision(request: streamsPb.BatchAppendReq, actual: number): strea
 const timeout = (request: streamsPb.BatchAppendReq): streamsPb.BatchAppendResp =>
   failure(request, 'Timeout', new sharedPb.Timeout());
 
-function readAnswer({ id, revision, position }: Recorded): streamsPb.ReadResp {
+function readAnswer({ id, revision, position }: Recorded, dataBytes = 0): streamsPb.ReadResp {
   const uuid = new sharedPb.UUID();
   uuid.setString(id);
   const identifier = new sharedPb.StreamIdentifier();
@@ -235,11 +368,21 @@ function readAnswer({ id, revision, position }: Recorded): streamsPb.ReadResp {
   event.setCommitPosition(String(position));
   event.setPreparePosition(String(position));
   event.getMetadataMap().set('type', 'KeyRevoked').set('content-type', 'application/json').set('created', '0');
-  event.setData(Buffer.from('{}').toString('base64'));
+  event.setData(Buffer.from(JSON.stringify({ filler: 'x'.repeat(dataBytes) })).toString('base64'));
   const read = new streamsPb.ReadResp.ReadEvent();
   read.setEvent(event);
   read.setCommitPosition(String(position));
   const answer = new streamsPb.ReadResp();
   answer.setEvent(read);
   return answer;
+}
+
+function confirmation(): streamsPb.ReadResp {
+  const answer = new streamsPb.ReadResp();
+  answer.setConfirmation(new streamsPb.ReadResp.SubscriptionConfirmation());
+  return answer;
+}
+
+function bytesOf(answer: streamsPb.ReadResp | Buffer): Buffer {
+  return Buffer.isBuffer(answer) ? answer : Buffer.from(answer.serializeBinary());
 }

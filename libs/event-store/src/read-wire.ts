@@ -1,4 +1,5 @@
-/** The two messages of a read, `event_store.client.streams.ReadReq` and `ReadResp`, as far as this reads them. */
+/** The two messages of reads and subscriptions, `event_store.client.streams.ReadReq` and `ReadResp`, as far as we use them. */
+import { bytes, Fields, text, uint } from './protobuf.js';
 
 export type ReadDirection = 'forwards' | 'backwards';
 
@@ -10,6 +11,21 @@ export interface ReadSpec {
   /** `$all`: inclusive forwards, exclusive backwards; a stream: inclusive. */
   from: bigint | 'start' | 'end';
   limit?: number;
+}
+
+/** A place in the whole log. */
+export interface Position {
+  commit: bigint;
+  prepare: bigint;
+}
+
+/** A subscription to `$all`. */
+export interface SubscriptionSpec {
+  /** Exclusive. */
+  from: Position | 'start';
+  streamPrefixes: readonly string[];
+  /** The server tells how far it has looked each time it has looked at this many windows of 32 events. */
+  checkpointWindows: number;
 }
 
 /** As the official client gives an event, so that one codec reads both. */
@@ -28,8 +44,17 @@ export interface RawRecorded {
   data: unknown;
   metadata: unknown;
   created: Date;
-  position: { commit: bigint; prepare: bigint };
+  position: Position;
 }
+
+/** How far the server has looked, where it has found nothing that was asked for. */
+export class Checkpoint {
+  constructor(readonly position: Position) {}
+}
+
+/** What one message says; `undefined`: nothing that we ask for, as newer servers may say. */
+export type ReadNews =
+  RawResolved | Checkpoint | 'confirmed' | 'caught-up' | 'fell-behind' | 'stream-not-found' | undefined;
 
 const EVERYTHING = 2 ** 53 - 1;
 /** How many events a filtered read looks at before it says something. */
@@ -44,93 +69,159 @@ export function encodeReadRequest({ direction, of, from, limit = EVERYTHING }: R
         ? bytes(inStream ? 4 : 3)
         : inStream
           ? uint(2, from)
-          : bytes(1, uint(1, from), uint(2, from));
+          : positionField(from, from);
   const what = inStream ? bytes(1, bytes(1, bytes(3, text(of.stream))), place) : bytes(2, place);
-  const filter = inStream
-    ? bytes(8)
-    : bytes(
-        7,
-        bytes(1, ...of.streamPrefixes.map((prefix) => bytes(2, text(prefix)))),
-        uint(3, SEARCH_WINDOW),
-        uint(5, 1),
-      );
-  const parts = [what, uint(3, direction === 'backwards' ? 1 : 0), uint(5, limit), filter, bytes(9, bytes(2))];
+  const filter = inStream ? bytes(8) : bytes(7, prefixesField(of.streamPrefixes), uint(3, SEARCH_WINDOW), uint(5, 1));
+  const parts = [what, uint(3, direction === 'backwards' ? 1 : 0), uint(5, limit), filter, IDS_AS_TEXT];
   return bytes(1, ...parts);
 }
 
-/** An event, or news that there is none; `undefined` for other news. */
-export function decodeReadResponse(message: Buffer): RawResolved | 'stream-not-found' | undefined {
+/** The same bytes as the official client's `subscribeToAll`. */
+export function encodeSubscriptionRequest({ from, streamPrefixes, checkpointWindows }: SubscriptionSpec): Buffer {
+  const place = from === 'start' ? bytes(2) : positionField(from.commit, from.prepare);
+  const filter = bytes(7, prefixesField(streamPrefixes), bytes(4), uint(5, checkpointWindows));
+  return bytes(1, bytes(2, place), bytes(6), filter, IDS_AS_TEXT);
+}
+
+const IDS_AS_TEXT = bytes(9, bytes(2));
+
+const positionField = (commit: bigint, prepare: bigint): Buffer => bytes(1, uint(1, commit), uint(2, prepare));
+
+const prefixesField = (prefixes: readonly string[]): Buffer =>
+  bytes(1, ...prefixes.map((prefix) => bytes(2, text(prefix))));
+
+/** @throws RangeError for what is no such message */
+export function decodeReadResponse(message: Buffer): ReadNews {
   const fields = new Fields(message, 0, message.length);
   while (fields.next()) {
-    if (fields.field === 4) return 'stream-not-found';
-    if (fields.field === 1) return resolved(fields.inside());
+    switch (fields.field) {
+      case 1:
+        return resolved(fields.inside());
+      case 2:
+        return 'confirmed';
+      case 3:
+        return new Checkpoint(positionIn(fields.inside()));
+      case 4:
+        return 'stream-not-found';
+      case 8:
+        return 'caught-up';
+      case 9:
+        return 'fell-behind';
+    }
   }
   return undefined;
+}
+
+function positionIn(fields: Fields): Position {
+  const position = { commit: 0n, prepare: 0n };
+  while (fields.next()) {
+    if (fields.field === 1) position.commit = BigInt(fields.value);
+    else if (fields.field === 2) position.prepare = BigInt(fields.value);
+  }
+  return position;
 }
 
 function resolved(fields: Fields): RawResolved {
   const found: RawResolved = {};
   while (fields.next()) {
-    if (fields.field === 1) found.event = recorded(fields.inside());
-    else if (fields.field === 2) found.link = recorded(fields.inside());
+    if (fields.field === 1) found.event = new Recorded(fields.inside());
+    else if (fields.field === 2) found.link = new Recorded(fields.inside());
     else if (fields.field === 3) found.commitPosition = BigInt(fields.value);
   }
+  if (!found.event && !found.link) throw new RangeError('an event is said to be there and is not');
   return found;
 }
 
-function recorded(fields: Fields): RawRecorded {
-  let [id, streamId, type, contentType, created] = ['', '', '', '', ''];
-  let [revision, prepare, commit] = [0, 0, 0];
-  let data: Buffer = EMPTY;
-  let metadata: Buffer = EMPTY;
-  while (fields.next()) {
-    switch (fields.field) {
-      case 1:
-        id = inner(fields, 2);
-        break;
-      case 2:
-        streamId = inner(fields, 3);
-        break;
-      case 3:
-        revision = fields.value;
-        break;
-      case 4:
-        prepare = fields.value;
-        break;
-      case 5:
-        commit = fields.value;
-        break;
-      case 6: {
-        const name = inner(fields, 1);
-        if (name === 'type') type = inner(fields, 2);
-        else if (name === 'created') created = inner(fields, 2);
-        else if (name === 'content-type') contentType = inner(fields, 2);
-        break;
+/** An event whose JSON is parsed when somebody first asks for it, once for all who do. */
+class Recorded implements RawRecorded {
+  id = '';
+  streamId = '';
+  type = '';
+  isJson = false;
+  readonly revision: bigint;
+  readonly created: Date;
+  readonly position: Position;
+  private dataRead = false;
+  private metadataRead = false;
+  /** Bytes until it is read. */
+  private dataOf: unknown = EMPTY;
+  private metadataOf: unknown = EMPTY;
+
+  constructor(fields: Fields) {
+    let [revision, prepare, commit, created] = [0, 0, 0, 0];
+    while (fields.next()) {
+      switch (fields.field) {
+        case 1:
+          this.id = inner(fields, 2);
+          break;
+        case 2:
+          this.streamId = inner(fields, 3);
+          break;
+        case 3:
+          revision = fields.value;
+          break;
+        case 4:
+          prepare = fields.value;
+          break;
+        case 5:
+          commit = fields.value;
+          break;
+        case 6:
+          created = this.describe(fields.inside()) ?? created;
+          break;
+        case 7:
+          this.metadataOf = fields.bytes();
+          break;
+        case 8:
+          this.dataOf = fields.bytes();
       }
-      case 7:
-        metadata = fields.bytes();
-        break;
-      case 8:
-        data = fields.bytes();
     }
+    if (!this.id || !this.streamId || !this.type) throw new RangeError('an event lacks its id, its stream or its type');
+    this.revision = BigInt(revision);
+    this.created = new Date(created);
+    this.position = { commit: BigInt(commit), prepare: BigInt(prepare) };
   }
-  const isJson = contentType === 'application/json';
-  return {
-    id,
-    streamId,
-    revision: BigInt(revision),
-    type,
-    isJson,
-    data: isJson ? jsonIn(data, () => data.toString('utf8')) : Uint8Array.from(data),
-    metadata: metadata.length === 0 ? undefined : jsonIn(metadata, () => Uint8Array.from(metadata)),
-    created: new Date(Math.floor(Number(created) / TICKS_PER_MILLISECOND)),
-    position: { commit: BigInt(commit), prepare: BigInt(prepare) },
-  };
+
+  /** The JSON value, text where it is broken; bytes where it is none. */
+  get data(): unknown {
+    if (this.dataRead) return this.dataOf;
+    const bytes = this.dataOf as Buffer;
+    this.dataRead = true;
+    this.dataOf = this.isJson ? jsonIn(bytes, (broken) => broken) : Uint8Array.from(bytes);
+    return this.dataOf;
+  }
+
+  /** The JSON value, bytes where it is none, `undefined` where there is none. */
+  get metadata(): unknown {
+    if (this.metadataRead) return this.metadataOf;
+    const bytes = this.metadataOf as Buffer;
+    this.metadataRead = true;
+    this.metadataOf = bytes.length === 0 ? undefined : jsonIn(bytes, () => Uint8Array.from(bytes));
+    return this.metadataOf;
+  }
+
+  /** One entry of what the server knows of an event. Gives when it was recorded, if that is what the entry says. */
+  private describe(entry: Fields): number | undefined {
+    let name: Buffer | undefined;
+    while (entry.next()) {
+      if (entry.field === 1) name = NAMES.find((one) => entry.is(one));
+      else if (entry.field !== 2) continue;
+      else if (name === TYPE) this.type = entry.text();
+      else if (name === CONTENT_TYPE) this.isJson = entry.is(JSON_CONTENT);
+      else if (name === CREATED) return Number(entry.text().slice(0, -DIGITS_BELOW_MILLISECOND)) || 0;
+    }
+    return undefined;
+  }
 }
 
 const EMPTY = Buffer.alloc(0);
-/** .NET ticks of 100 ns. 16 digits: a double holds them with room to spare until the year 2255. */
-const TICKS_PER_MILLISECOND = 10_000;
+const TYPE = text('type');
+const CONTENT_TYPE = text('content-type');
+const CREATED = text('created');
+const NAMES = [TYPE, CREATED, CONTENT_TYPE];
+const JSON_CONTENT = text('application/json');
+/** It comes in .NET ticks of 100 ns, and as a number has more digits than a double. */
+const DIGITS_BELOW_MILLISECOND = 4;
 
 function inner(fields: Fields, wanted: number): string {
   const nested = fields.inside();
@@ -138,93 +229,11 @@ function inner(fields: Fields, wanted: number): string {
   return '';
 }
 
-function jsonIn(value: Buffer, otherwise: () => unknown): unknown {
+function jsonIn(value: Buffer, otherwise: (broken: string) => unknown): unknown {
+  const json = value.toString('utf8');
   try {
-    return JSON.parse(value.toString('utf8')) as unknown;
+    return JSON.parse(json) as unknown;
   } catch {
-    return otherwise();
-  }
-}
-
-/** Walks the fields of one message of protobuf's wire format. */
-export class Fields {
-  field = 0;
-  /** Of a varint. Positions and revisions stay far below 2^53. */
-  value = 0;
-  private from = 0;
-  private to = 0;
-
-  constructor(
-    private readonly source: Buffer,
-    private at: number,
-    private readonly end: number,
-  ) {}
-
-  next(): boolean {
-    if (this.at >= this.end) return false;
-    const tag = this.varint();
-    this.field = Math.floor(tag / 8);
-    switch (tag % 8) {
-      case 0:
-        this.value = this.varint();
-        return true;
-      case 1:
-        this.at += 8;
-        return true;
-      case 5:
-        this.at += 4;
-        return true;
-      case 2: {
-        const length = this.varint();
-        this.from = this.at;
-        this.to = this.at + length;
-        this.at = this.to;
-        if (this.to > this.end) throw new RangeError('a message of the event store ends too early');
-        return true;
-      }
-      default:
-        throw new RangeError(`a message of the event store has the unknown wire type ${tag % 8}`);
-    }
-  }
-
-  inside(): Fields {
-    return new Fields(this.source, this.from, this.to);
-  }
-
-  text(): string {
-    return this.source.toString('utf8', this.from, this.to);
-  }
-
-  bytes(): Buffer {
-    return this.source.subarray(this.from, this.to);
-  }
-
-  private varint(): number {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = this.source[this.at++];
-      if (byte === undefined) throw new RangeError('a message of the event store ends within a number');
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-    }
-  }
-}
-
-function uint(field: number, value: number | bigint): Buffer {
-  return Buffer.concat([varint(BigInt(field * 8)), varint(BigInt(value))]);
-}
-
-function bytes(field: number, ...parts: Buffer[]): Buffer {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  return Buffer.concat([varint(BigInt(field * 8 + 2)), varint(BigInt(length)), ...parts]);
-}
-
-const text = (value: string): Buffer => Buffer.from(value, 'utf8');
-
-function varint(value: bigint): Buffer {
-  const out: number[] = [];
-  for (let rest = value; ; rest >>= 7n) {
-    if (rest < 128n) return Buffer.from([...out, Number(rest)]);
-    out.push(Number(rest & 0x7fn) | 0x80);
+    return otherwise(json);
   }
 }

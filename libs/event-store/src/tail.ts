@@ -9,11 +9,20 @@ const HELD = 2048;
 const TELL_EVERY = HELD / 2;
 const DEFAULT_MAX_BATCH = 500;
 
-/** An event of the log, read from the wire once; each reader makes of it what it needs. */
-interface Held {
-  stream: string;
-  position: bigint;
-  resolved: Resolved;
+/** An event of the log, read from the wire once; what its readers make of it is made once for all who make the same. */
+class Held {
+  private readonly made = new Map<Decoder<unknown>, unknown>();
+
+  constructor(
+    readonly stream: string,
+    readonly position: bigint,
+    private readonly resolved: Resolved,
+  ) {}
+
+  as<T>(decode: Decoder<T>): T | undefined {
+    if (!this.made.has(decode)) this.made.set(decode, decode(this.resolved));
+    return this.made.get(decode) as T | undefined;
+  }
 }
 
 /**
@@ -195,7 +204,7 @@ class Reader<T> {
       const one = held[this.next - dropped] as Held;
       if (one.position <= this.told.position || !this.isWanted(one)) continue;
       try {
-        const event = this.decode(one.resolved);
+        const event = one.as(this.decode);
         if (event) events.push(event);
       } catch (error) {
         this.failure = error as Error;
@@ -213,5 +222,5 @@ class Reader<T> {
 function hold(resolved: Resolved): Held | undefined {
   const { event, link } = resolved;
   if (link || !event || event.streamId.startsWith('$')) return undefined;
-  return { stream: event.streamId, position: positionOf(resolved), resolved };
+  return new Held(event.streamId, positionOf(resolved), resolved);
 }
