@@ -31,7 +31,7 @@ const OPTIONS: JobsOptions = {
  * the queue once, whoever puts it there, and however many deadlines it holds.
  */
 export class Rounds {
-  private readonly queue: Queue<Round>;
+  private readonly queue: Queue;
 
   constructor(
     readonly index: DeadlineIndex,
