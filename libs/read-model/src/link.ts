@@ -1,36 +1,35 @@
-import { Cluster, Redis } from 'ioredis';
+import { Cluster, Redis, type ChainableCommander, type Command } from 'ioredis';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { RedisClient } from './connect.js';
 import { ReadModelUnavailable } from './unavailable.js';
+import { argsIn, bytesOf, WrittenCommand } from './wire.js';
 
 /**
  * A Lua script that does the same to each of its keys. On the way to Redis the calls of one batch become one, on a
- * Cluster those whose keys share a hash tag and so a slot: a command costs this process far more than a key more in it. For the same reason
- * all their arguments travel as one, with a line feed behind each: none of ours has one, and JSON escapes it.
+ * Cluster those whose keys share a hash tag and so a slot: a command costs this process far more than a key more in it.
  */
 export interface Script {
   lua: string;
   sha: string;
+  /** Arguments with which it does nothing but set a text where there is none, and answers 1. */
+  setting?: (text: string) => readonly string[];
 }
 
-const END_OF_ARGUMENT = '\n';
-
-/** @param body the body of a Lua function of the key and its arguments (`...`), whose result is the reply. */
-export function script(argsPerKey: number, body: string): Script {
+/**
+ * @param body the body of a Lua function of the key and its arguments (`...`), whose result is the reply.
+ * @param setting see `Script`.
+ */
+export function script(argsPerKey: number, body: string, setting?: Script['setting']): Script {
+  const args = Array.from({ length: argsPerKey }, (_, nth) => `ARGV[(i - 1) * ${argsPerKey} + ${nth + 1}]`);
   const lua = `
 local function one(...)
 ${body.trim()}
 end
-local args = {}
-for arg in string.gmatch(ARGV[1], '([^\\n]*)\\n') do args[#args + 1] = arg end
-if #args ~= #KEYS * ${argsPerKey} then return redis.error_reply('ERR an argument has a line feed in it') end
 local replies = {}
-for i, key in ipairs(KEYS) do
-  replies[i] = one(key, unpack(args, (i - 1) * ${argsPerKey} + 1, i * ${argsPerKey}))
-end
+for i, key in ipairs(KEYS) do replies[i] = one(${['key', ...args].join(', ')}) end
 return replies`;
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+  return { lua, sha: createHash('sha1').update(lua).digest('hex'), ...(setting && { setting }) };
 }
 
 /** One command on one key. `call` is a command's name, or a script that gets the key and the arguments. */
@@ -38,12 +37,22 @@ export interface KeyCommand {
   call: string | Script;
   key: string;
   args?: readonly (string | number)[];
+  /**
+   * In place of arguments, for a script that has `setting`: this text where there is none. Most often there is none, so
+   * all of them that travel together are first tried as one MSETNX, which sets all or nothing and costs Redis a third;
+   * where that says that something stands there, the script does what it would have done. No two of a batch may be of
+   * one key: MSETNX would take the last of their texts and say that it took both.
+   */
+  fresh?: string;
 }
 
 /** What goes over the wire as one command: one or many of the same kind. */
 interface Joint {
-  /** The name of a command and its arguments. */
-  wire: (string | number | Buffer)[];
+  /** The name of the command. */
+  name: string;
+  /** One of its keys. */
+  key: string;
+  bytes: Buffer;
   /** Places in the batch of the commands that went into it. */
   places: number[];
   script?: Script;
@@ -152,53 +161,59 @@ export class RedisLink {
 
   private async runAll(joints: readonly Joint[], replies: unknown[]): Promise<void> {
     for (let from = 0; from < joints.length; from += COMMANDS_PER_PIPELINE) {
-      const part = joints.slice(from, from + COMMANDS_PER_PIPELINE);
-      const unknown = await this.runPipeline(part, replies, false);
-      if (unknown.length > 0) await this.runPipeline(unknown, replies, true);
+      const undone = await this.runPipeline(joints.slice(from, from + COMMANDS_PER_PIPELINE), replies);
+      if (undone.length === 0) continue;
+      const unknown = await this.runPipeline(undone, replies);
+      if (unknown.length > 0) await this.runPipeline(unknown, replies);
     }
   }
 
-  /** Fills in the replies; gives the commands whose script the server does not know (any more). */
-  private async runPipeline(joints: readonly Joint[], replies: unknown[], withText: boolean): Promise<Joint[]> {
-    const pipeline = this.client.pipeline();
-    for (const { wire, script } of joints) {
-      const parts = withText && script ? ['eval', script.lua, ...wire.slice(2)] : wire;
-      pipeline.call(...(parts as [string, ...string[]]));
-    }
+  /** Fills in the replies; gives what is to be sent in the place of those that could not be done as they were. */
+  private async runPipeline(joints: readonly Joint[], replies: unknown[]): Promise<Joint[]> {
+    // The client's types leave out what its pipelines share with it: taking commands that are made already.
+    const pipeline = this.client.pipeline() as ChainableCommander & { sendCommand(command: Command): unknown };
+    for (const { name, key, bytes } of joints) pipeline.sendCommand(new WrittenCommand(name, key, bytes));
     const results = await pipeline.exec().catch((error: unknown) => {
       throw new ReadModelUnavailable('unreachable', error);
     });
-    const unknown: Joint[] = [];
+    const undone: Joint[] = [];
     for (const [at, joint] of joints.entries()) {
       const [error, reply] = results?.[at] ?? [new Error('no reply')];
+      const { name, places } = joint;
       if (error) {
-        if (withText || !error.message.startsWith('NOSCRIPT')) throw new ReadModelUnavailable('unreachable', error);
-        unknown.push(joint);
-      } else if (joint.many) joint.places.forEach((place, nth) => (replies[place] = (reply as unknown[])[nth]));
-      else replies[joint.places[0] as number] = reply;
+        if (name !== 'evalsha' || !error.message.startsWith('NOSCRIPT')) {
+          throw new ReadModelUnavailable('unreachable', error);
+        }
+        undone.push(withText(joint));
+      } else if (name === 'msetnx') {
+        if (reply === 1) for (const place of places) replies[place] = 1;
+        else undone.push(byScript(joint));
+      } else if (joint.many) places.forEach((place, nth) => (replies[place] = (reply as unknown[])[nth]));
+      else replies[places[0] as number] = reply;
     }
-    return unknown;
+    return undone;
   }
 
   /** Which commands travel as one, grouped as a Cluster accepts them in one pipeline: by the nodes that hold their slots. */
   private byNode(commands: readonly KeyCommand[]): Iterable<number[][]> {
     const { client } = this;
     const groups = new Map<string, number[][]>();
-    const open = new Map<KeyCommand['call'], Map<string, number[]>>();
-    for (const [index, { call, key }] of commands.entries()) {
+    const open = { fresh: new Map<unknown, Map<string, number[]>>(), other: new Map<unknown, Map<string, number[]>>() };
+    for (const [index, { call, key, fresh }] of commands.entries()) {
       const tag = client instanceof Cluster ? tagIn(key) : '';
-      const mates = canJoin(call) ? (open.get(call) ?? new Map<string, number[]>()) : undefined;
-      const places = mates?.get(tag);
-      if (places && places.length < KEYS_PER_COMMAND) {
-        places.push(index);
+      const kinds = fresh === undefined ? open.other : open.fresh;
+      const joined = canJoin(call) ? (kinds.get(call) ?? new Map<string, number[]>()) : undefined;
+      const mates = joined?.get(tag);
+      if (mates && mates.length < KEYS_PER_COMMAND) {
+        mates.push(index);
         continue;
       }
-      const fresh = [index];
-      if (mates) open.set(call, mates.set(tag, fresh));
+      const alone = [index];
+      if (joined) kinds.set(call, joined.set(tag, alone));
       const nodes = client instanceof Cluster ? (client.slots[this.slotOf(tag)]?.join(',') ?? '') : '';
       const group = groups.get(nodes);
-      if (group) group.push(fresh);
-      else groups.set(nodes, [fresh]);
+      if (group) group.push(alone);
+      else groups.set(nodes, [alone]);
     }
     return groups.values();
   }
@@ -238,22 +253,43 @@ function canJoin(call: KeyCommand['call']): boolean {
 }
 
 function jointOf(commands: readonly KeyCommand[], places: number[]): Joint {
-  const { call, key, args = [] } = commands[places[0] as number] as KeyCommand;
-  if (typeof call === 'string' && !canJoin(call)) return { wire: [call, key, ...args], places, many: false };
-  const keys: string[] = [];
-  let values = '';
-  for (const place of places) {
-    const command = commands[place] as KeyCommand;
-    keys.push(command.key);
-    for (const arg of command.args ?? []) values += arg + END_OF_ARGUMENT;
+  const { call, key, args = [], fresh } = commands[places[0] as number] as KeyCommand;
+  if (typeof call === 'string' && !canJoin(call)) {
+    return { name: call, key, bytes: bytesOf([call, key, ...args]), places, many: false };
   }
-  if (typeof call === 'string') return { wire: ['mget', ...keys], places, many: true };
-  return { wire: ['evalsha', call.sha, keys.length, ...keys, bytesOf(values)], places, script: call, many: true };
+  const mates = places.map((place) => commands[place] as KeyCommand);
+  if (typeof call !== 'string' && fresh === undefined) return scriptJoint(call, mates, places);
+  const name = typeof call === 'string' ? 'mget' : 'msetnx';
+  const wire = [name];
+  for (const mate of mates) {
+    wire.push(mate.key);
+    if (mate.fresh !== undefined) wire.push(mate.fresh);
+  }
+  return { name, key, bytes: bytesOf(wire), places, ...(typeof call !== 'string' && { script: call }), many: true };
 }
 
-/** As bytes a text costs its socket nothing more; most of ours are ASCII, whose bytes are a copy. */
-function bytesOf(text: string): Buffer {
-  return Buffer.from(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8');
+function scriptJoint(script: Script, mates: readonly KeyCommand[], places: number[]): Joint {
+  const wire: (string | number)[] = ['evalsha', script.sha, mates.length];
+  for (const { key } of mates) wire.push(key);
+  for (const { args = [] } of mates) for (const arg of args) wire.push(arg);
+  return { name: 'evalsha', key: (mates[0] as KeyCommand).key, bytes: bytesOf(wire), places, script, many: true };
+}
+
+/** For a server that does not know the script (any more). */
+function withText(joint: Joint): Joint {
+  const [, , ...rest] = argsIn(joint.bytes);
+  return { ...joint, name: 'eval', bytes: bytesOf(['eval', (joint.script as Script).lua, ...rest]) };
+}
+
+/** Where something stands already: each of them by the script itself. */
+function byScript({ bytes, places, script }: Joint): Joint {
+  const { setting } = script as Required<Script>;
+  const [, ...parts] = argsIn(bytes);
+  const mates = places.map((_, nth): KeyCommand => {
+    const [key, text] = parts.slice(2 * nth) as [string, string];
+    return { call: script as Script, key, args: setting(text) };
+  });
+  return scriptJoint(script as Script, mates, places);
 }
 
 function tagIn(key: string): string {

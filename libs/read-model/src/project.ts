@@ -103,7 +103,10 @@ async function foldKeys(
   );
   const changes = open.map(({ pointer, introduced }, index): KeyChange => {
     const { state, revision } = folded[index] as Projected<KeyState>;
-    return { state, revision, introduced, pointer };
+    const record = records[index];
+    // The pointer is written after the hints, so a record of just its revision has all of its own. A record may be ahead.
+    const hinted = record?.revision === revisionOf(pointer) ? record.state : undefined;
+    return { state, revision, introduced, pointer, ...(hinted && { hinted }) };
   });
   return planKeys(link, generation, changes, readAt);
 }

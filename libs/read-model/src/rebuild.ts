@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { differences, digestOf } from './digest.js';
 import { runsNow } from './heartbeat.js';
+import { keepLease } from './lease.js';
 import type { RedisLink } from './link.js';
 import type { Log } from './log.js';
 import { positionText, readMeta, type Building, type Meta, type RebuildReport } from './meta.js';
@@ -60,24 +61,24 @@ export class Rebuilder {
     const seen = await readMeta(link);
     if (causeIn(seen, broken) === undefined && seen.retiring === undefined) return;
     const token = randomUUID();
+    const takenAt = performance.now();
     const [taken] = await link.batch([{ call: 'set', key: redisNames.lease, args: [token, 'NX', 'PX', LEASE_MS] }]);
     if (taken !== 'OK') return;
     const lost = new AbortController();
-    const renewal = setInterval(() => void this.renew(token, lost), RENEW_MS);
+    const done = new AbortController();
+    const extendBy = async (ms: number): Promise<boolean> => {
+      const [held] = await link.batch([{ call: extend, key: redisNames.lease, args: [token, ms] }]);
+      return held === 1;
+    };
+    const lease = { takenAt, holdsMs: LEASE_MS, renewEveryMs: RENEW_MS, extend: () => extendBy(LEASE_MS) };
+    const keeping = keepLease(lease, done.signal).catch((error: unknown) => lost.abort(error));
     try {
       await this.work(token, broken, AbortSignal.any([signal, lost.signal]));
     } finally {
-      clearInterval(renewal);
-      await link.batch([{ call: extend, key: redisNames.lease, args: [token, 0] }]).catch(() => undefined);
+      done.abort();
+      await keeping;
+      await extendBy(0).catch(() => undefined);
     }
-  }
-
-  private async renew(token: string, lost: AbortController): Promise<void> {
-    const { link } = this.options;
-    const [held] = await link
-      .batch([{ call: extend, key: redisNames.lease, args: [token, LEASE_MS] }])
-      .catch(() => [0]);
-    if (held !== 1) lost.abort(new BuildAbandoned('the lease was lost'));
   }
 
   private async work(token: string, broken: string | undefined, signal: AbortSignal): Promise<void> {

@@ -149,18 +149,18 @@ export interface IndexEntry {
 /**
  * The hints by which a key can be found. They are only ever added: what no longer fits is skipped by whoever reads, who
  * looks at the record anyway.
+ * @param but those of an earlier state of the same key are left out.
  */
-export function keyIndexEntries(key: KeyState): IndexEntry[] {
+export function keyIndexEntries(key: KeyState, but?: KeyState): IndexEntry[] {
   const { keyId, keyspaceId, environment, createdAt, expiresAt, owner, status } = key;
-  const member = indexMember(createdAt, keyId);
-  const entries: IndexEntry[] = [
-    { kind: 'environment', name: `${keyspaceId}:${environment}`, member },
-    { kind: 'owner', name: ownerIndexName(owner.id), member },
-  ];
-  if (status !== 'active') entries.push({ kind: status, name: keyspaceId, member });
-  if (expiresAt !== undefined) {
-    entries.push({ kind: 'expiry', name: keyspaceId, member: indexMember(expiresAt, keyId) });
-  }
+  const entries: IndexEntry[] = [];
+  const add = (kind: RedisIndex, name: string, instant: Instant): void => {
+    entries.push({ kind, name, member: indexMember(instant, keyId) });
+  };
+  if (!but) add('environment', `${keyspaceId}:${environment}`, createdAt);
+  if (but?.owner.id !== owner.id) add('owner', ownerIndexName(owner.id), createdAt);
+  if (status !== 'active' && but?.status !== status) add(status, keyspaceId, createdAt);
+  if (expiresAt !== undefined && but?.expiresAt !== expiresAt) add('expiry', keyspaceId, expiresAt);
   return entries;
 }
 

@@ -14,6 +14,7 @@ local held = redis.call('GETRANGE', key, 0, 15)
 if held ~= '' and tonumber(string.match(held, '^%d+') or -1) >= tonumber(string.match(text, '^%d+')) then return 0 end
 if ttl == '' then redis.call('SET', key, text) else redis.call('SET', key, text, 'EX', ttl) end
 return 1`,
+  (text) => [text, ''],
 );
 
 /** Replaces an older revision, but never makes a key. Args: text. */
@@ -36,6 +37,7 @@ local held = redis.call('GET', key) or ''
 if held ~= expected then return held end
 redis.call('SET', key, text)
 return 1`,
+  (text) => ['', text],
 );
 
 /** Adds members to an index, all with the score 0. Args: the members, with blanks between them. */
@@ -43,9 +45,10 @@ export const addHints = script(
   1,
   `
 local key, members = ...
+if not string.find(members, ' ', 1, true) then return redis.call('ZADD', key, '0', members) end
 local pairs = {}
 for member in string.gmatch(members, '[^ ]+') do
-  pairs[#pairs + 1] = 0
+  pairs[#pairs + 1] = '0'
   pairs[#pairs + 1] = member
 end
 return redis.call('ZADD', key, unpack(pairs))`,

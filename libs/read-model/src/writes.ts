@@ -25,6 +25,11 @@ export interface KeyChange extends Projected<KeyState> {
   introduced?: readonly SecretRef[];
   /** The pointer as it was read just now; absent: it is read here. */
   pointer?: string;
+  /**
+   * An earlier state of the key, of which it is known that all its hints stand; they are not added again. Should a server
+   * lose one of them, it loses with it what its marker said after that, and the stream is replayed by `force`.
+   */
+  hinted?: KeyState;
   /** Writes everything anew, whatever the pointer says: parts of it may have been lost. Needs all of `introduced`. */
   force?: boolean;
 }
@@ -36,6 +41,11 @@ const WRITE_WITHIN_MS = 10_000;
 const MAX_ROUNDS = 8;
 /** What one command may add to an index: nobody else's command waits long behind it. */
 const MEMBERS_PER_COMMAND = 256;
+/**
+ * From so many members on an index gets a command of its own, which is cheaper for Redis. Fewer go by a script, which
+ * adds to many indexes at once and is cheaper for this process.
+ */
+const MEMBERS_BY_SCRIPT = 8;
 
 /**
  * Writes keys into a generation, in any order, any number of times, from any number of processes at once, also with
@@ -48,7 +58,17 @@ const MEMBERS_PER_COMMAND = 256;
  * @throws ReadModelUnavailable if it cannot be said that all is written. Doing it again is always right.
  */
 export async function writeKeys(link: RedisLink, generation: string, changes: readonly KeyChange[]): Promise<void> {
-  await writePlanned(link, await planKeys(link, generation, changes, performance.now()));
+  await writePlanned(link, await planKeys(link, generation, newestOfEach(changes), performance.now()));
+}
+
+function newestOfEach(changes: readonly KeyChange[]): readonly KeyChange[] {
+  if (changes.length < 2) return changes;
+  const newest = new Map<string, KeyChange>();
+  for (const change of changes) {
+    const other = newest.get(change.state.keyId);
+    if (!other || other.revision <= change.revision) newest.set(change.state.keyId, change);
+  }
+  return [...newest.values()];
 }
 
 /** What `writeKeys` is going to write: bytes, and of each key what it takes to begin again. */
@@ -71,6 +91,7 @@ interface PlannedKey {
 
 /**
  * The first half of `writeKeys`, after which the changes are needed no more.
+ * @param changes no two of them of the same key.
  * @param readAt when the pointers that come with the changes were read, by `performance.now()`.
  */
 export async function planKeys(
@@ -80,16 +101,14 @@ export async function planKeys(
   readAt: number,
 ): Promise<PlannedKeys> {
   const pointers = await pointersOf(link, generation, changes);
-  const plans = changes.map((change, index) => planOf(generation, change, pointers[index] as string));
-  const hints = additions(generation, plans);
+  const writes: Writes = { records: [], pointers: [], hints: new Hints() };
+  const keys = changes.map((change, index) => plan(generation, change, pointers[index] as string, writes));
   return {
     generation,
     readAt,
-    records: link.pack([...plans.flatMap(({ commands }) => commands), ...hints]),
-    pointers: link.pack(plans.flatMap(({ move }) => move ?? [])),
-    keys: plans.map(({ change: { introduced = [], force = false }, record, move }) => {
-      return { record, introduced, force, moves: move !== undefined };
-    }),
+    records: link.pack([...writes.records, ...writes.hints.commands(generation)]),
+    pointers: link.pack(writes.pointers),
+    keys,
   };
 }
 
@@ -131,7 +150,9 @@ export async function writeKeyspaces(
   generation: string,
   changes: readonly Projected<KeyspaceState>[],
 ): Promise<void> {
-  await link.batch(additions(generation, [{ hints: changes.map(({ state }) => keyspaceIndexEntry(state)) }]));
+  const hints = new Hints();
+  hints.add(changes.map(({ state }) => keyspaceIndexEntry(state)));
+  await link.batch(hints.commands(generation));
   await link.batch(
     changes.map((change) => ({
       call: putIfNewer,
@@ -141,13 +162,11 @@ export async function writeKeyspaces(
   );
 }
 
-interface Plan {
-  change: KeyChange;
-  record: string;
-  commands: KeyCommand[];
-  hints: IndexEntry[];
-  /** Absent where the same or a newer revision is written already. */
-  move?: KeyCommand;
+/** What is to be written for the keys of a batch. */
+interface Writes {
+  records: KeyCommand[];
+  pointers: KeyCommand[];
+  hints: Hints;
 }
 
 async function pointersOf(link: RedisLink, generation: string, changes: readonly KeyChange[]): Promise<string[]> {
@@ -159,60 +178,77 @@ async function pointersOf(link: RedisLink, generation: string, changes: readonly
   return changes.map(({ pointer }) => pointer ?? (read.next().value as string | null) ?? '');
 }
 
-function planOf(generation: string, change: KeyChange, pointer: string): Plan {
-  const { state, revision, introduced = [], force = false } = change;
+/** Adds to `writes` what brings one key into the generation. */
+function plan(generation: string, change: KeyChange, pointer: string, writes: Writes): PlannedKey {
+  const { state, revision, introduced = [], force = false, hinted } = change;
   const { keyId } = state;
   const held = decodePointer(pointer);
   const nameOf = ({ namespace, hash }: SecretRef): string => redisNames.record(generation, namespace, hash);
-
   const record = encodeRecord({ state, revision });
+  const moves = held.revision < revision;
 
-  if (held.revision >= revision && !force) {
+  if (!moves && !force) {
     // Complete already. A writer that died half-way may have left the record of a secret that has ended since.
-    const ended = introduced.filter((secret) => !held.secrets.some((one) => sameSecret(one, secret)));
     const text = encodeRetired(held.revision, keyId);
-    const commands = ended.map((secret) => ({ call: replaceIfOlder, key: nameOf(secret), args: [text] }));
-    return { change, record, commands, hints: [] };
+    for (const secret of introduced) {
+      if (held.secrets.some((one) => sameSecret(one, secret))) continue;
+      writes.records.push({ call: replaceIfOlder, key: nameOf(secret), args: [text] });
+    }
+    return { record, introduced, force, moves };
   }
-  const usable = secretsOf(state);
   const over = encodeRetired(revision, keyId);
-  const commands: KeyCommand[] = [];
-  const put = (secret: SecretRef, text: string, ttlSeconds: number | '' = ''): void => {
-    commands.push({ call: putIfNewer, key: nameOf(secret), args: [text, ttlSeconds] });
+  const put = (secret: SecretRef, text: string): void => {
+    const where = { call: putIfNewer, key: nameOf(secret) };
+    writes.records.push(pointer === '' ? { ...where, fresh: text } : { ...where, args: [text, ''] });
   };
-  const known = [...usable, ...state.retired.map(refOf)];
-  known.forEach((secret, index) => put(secret, index < usable.length ? record : over));
-  for (const secret of [...held.secrets, ...introduced]) {
-    const forgotten = !known.some((one) => sameSecret(one, secret));
-    if (forgotten) put(secret, over, FORGOTTEN_TTL_SECONDS);
+  const known = secretsOf(state);
+  for (const secret of known) put(secret, record);
+  for (const secret of state.retired) {
+    known.push(refOf(secret));
+    put(refOf(secret), over);
   }
-  const hints = keyIndexEntries(state);
-  if (held.revision >= revision) return { change, record, commands, hints };
-  const args = [pointer, encodePointer(state, revision)];
-  return { change, record, commands, hints, move: { call: swap, key: redisNames.pointer(generation, keyId), args } };
+  for (const secret of [...held.secrets, ...introduced]) {
+    if (known.some((one) => sameSecret(one, secret))) continue;
+    writes.records.push({ call: putIfNewer, key: nameOf(secret), args: [over, FORGOTTEN_TTL_SECONDS] });
+  }
+  writes.hints.add(keyIndexEntries(state, hinted));
+  if (moves) {
+    const text = encodePointer(state, revision);
+    const where = { call: swap, key: redisNames.pointer(generation, keyId) };
+    writes.pointers.push(pointer === '' ? { ...where, fresh: text } : { ...where, args: [pointer, text] });
+  }
+  return { record, introduced, force, moves };
 }
 
-/** What goes into one index goes in one command. All scores are 0: the order is that of the members. */
-function additions(generation: string, plans: readonly Pick<Plan, 'hints'>[]): KeyCommand[] {
-  const kinds = new Map<RedisIndex, Map<string, string[]>>();
-  for (const { hints } of plans) {
-    for (const { kind, name, member } of hints) {
-      let indexes = kinds.get(kind);
-      if (!indexes) kinds.set(kind, (indexes = new Map<string, string[]>()));
+/** Members of indexes, gathered so that what goes into one index goes in one command. All scores are 0. */
+class Hints {
+  private readonly kinds = new Map<RedisIndex, Map<string, string[]>>();
+
+  add(entries: readonly IndexEntry[]): void {
+    for (const { kind, name, member } of entries) {
+      let indexes = this.kinds.get(kind);
+      if (!indexes) this.kinds.set(kind, (indexes = new Map<string, string[]>()));
       const members = indexes.get(name);
       if (members) members.push(member);
       else indexes.set(name, [member]);
     }
   }
-  const commands: KeyCommand[] = [];
-  for (const [kind, indexes] of kinds) {
-    for (const [name, members] of indexes) {
-      const key = redisNames.index(generation, kind, name);
-      for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
-        const args = [members.slice(from, from + MEMBERS_PER_COMMAND).join(' ')];
-        commands.push({ call: addHints, key, args });
+
+  commands(generation: string): KeyCommand[] {
+    const commands: KeyCommand[] = [];
+    for (const [kind, indexes] of this.kinds) {
+      for (const [name, members] of indexes) {
+        const key = redisNames.index(generation, kind, name);
+        if (members.length < MEMBERS_BY_SCRIPT) {
+          commands.push({ call: addHints, key, args: [members.join(' ')] });
+          continue;
+        }
+        for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
+          const args = members.slice(from, from + MEMBERS_PER_COMMAND).flatMap((member) => ['0', member]);
+          commands.push({ call: 'zadd', key, args });
+        }
       }
     }
+    return commands;
   }
-  return commands;
 }
