@@ -51,7 +51,10 @@ export async function startOlderServer(port: number, fateOf: (attempt: number) =
   };
   const read = (call: ServerWritableStream<Buffer, Buffer>): void => {
     const from = store.makeServerStreamRequest<Buffer, Buffer>(READ_PATH, same, same, call.request);
-    from.on('error', (error: ServiceError) => call.emit('error', error)).pipe(call);
+    from
+      .on('data', (message: Buffer) => call.write(message))
+      .on('end', () => call.end())
+      .on('error', (error: ServiceError) => call.emit('error', error));
     call.on('cancelled', () => from.cancel());
   };
 

@@ -170,6 +170,11 @@ export const SETTINGS = {
   } as Variable<string | undefined>,
 };
 
+/** Those that one app reads. */
+export function settings<K extends keyof typeof SETTINGS>(...names: readonly K[]): Pick<typeof SETTINGS, K> {
+  return Object.fromEntries(names.map((name) => [name, SETTINGS[name]])) as Pick<typeof SETTINGS, K>;
+}
+
 function variable<T>(name: string, value: string, description: string, parse: (text: string) => T): Variable<T> {
   return { name, default: value, description, parse };
 }
