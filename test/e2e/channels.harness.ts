@@ -87,7 +87,7 @@ export async function recordedWarnings(ledger: Ledger, keyId: string): Promise<s
 /** The warnings that came to a path, in the same words. */
 export function toldWarnings(receiver: Receiver, path: string): string[] {
   return receiver.at(path).flatMap(({ text }) => {
-    const { type, data } = JSON.parse(text) as Body;
+    const { type, data } = JSON.parse(text);
     return data.events.map(({ keys, happenedAt }: { keys: { keyId: string }[]; happenedAt: string }) => {
       return `${type} ${keys[0]?.keyId} ${happenedAt.slice(0, 10)}`;
     });
