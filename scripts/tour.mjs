@@ -10,6 +10,12 @@ import { ROOT, Refusal, runScript } from './prepare.mjs';
 
 const README = join(ROOT, 'README.md');
 const STEP_TIMEOUT_MS = 60_000;
+const ANSWERS_WITHIN_MS = 5_000;
+/** Where the tour finds the system: by its address, else by the port that `npm run up` would take in this environment. */
+const ADDRESSES = [
+  { app: 'api', url: 'KEYLEDGER_URL', port: 'KEYLEDGER_API_PORT', usual: '7400' },
+  { app: 'verifier', url: 'KEYLEDGER_VERIFIER_URL', port: 'KEYLEDGER_VERIFIER_PORT', usual: '7401' },
+];
 
 async function tour() {
   if (!process.env.KEYLEDGER_KEY) {
@@ -18,10 +24,11 @@ async function tour() {
   if (!existsSync(join(ROOT, 'dist', 'apps', 'cli', 'src', 'main.js'))) {
     throw new Refusal('there is no build yet: start the system first, with `npm run up`');
   }
+  const addresses = await foundAddresses();
   const readme = readFileSync(README, 'utf8');
   const steps = stepsOf(readme);
   const update = process.argv.includes('--update');
-  const session = new Session();
+  const session = new Session(addresses);
   const answers = [];
   try {
     for (const [index, step] of steps.entries()) {
@@ -37,6 +44,34 @@ async function tour() {
   }
   if (update) writeFileSync(README, withAnswers(readme, steps, answers));
   process.stdout.write(`\nThe tour is over: ${steps.length} steps, all as the README ${update ? 'now ' : ''}shows.\n`);
+}
+
+/** Each address by the name of its setting, once something of ours has answered there. */
+async function foundAddresses() {
+  const found = {};
+  for (const { app, url: setting, port, usual } of ADDRESSES) {
+    const url = process.env[setting] || `http://127.0.0.1:${process.env[port] || usual}`;
+    const problem = await whyNotThere(url);
+    if (problem) {
+      throw new Refusal(
+        `the ${app} is not at ${url}: ${problem}.\n` +
+          `Is the system up? Else export ${setting} with the address of the ${app} that \`npm run up\` showed`,
+      );
+    }
+    found[setting] = url;
+  }
+  return found;
+}
+
+async function whyNotThere(url) {
+  try {
+    const response = await fetch(`${url}/health/live`, { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) });
+    const { status } = await response.json();
+    return status === 'ok' ? undefined : `/health/live answers ${response.status} ${status}`;
+  } catch (error) {
+    if (error instanceof SyntaxError) return 'what answers there is not Keyledger';
+    return error.cause?.code ?? error.cause?.message ?? error.message;
+  }
 }
 
 /** The fenced `sh` blocks between the markers, each with the `text` block behind it, if there is one. */
@@ -117,15 +152,17 @@ function shown(text) {
 /** One shell for all steps, so that what a step sets is there for the next. A failing command ends it. */
 class Session {
   #mark = `tour-${randomBytes(12).toString('hex')}`;
-  #shell = spawn('bash', ['--noprofile', '--norc', '-e'], {
-    cwd: ROOT,
-    env: { ...process.env, NO_COLOR: '1' },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  #shell;
   #output = '';
   #settle = () => {};
 
-  constructor() {
+  /** @param env set besides what this process has */
+  constructor(env) {
+    this.#shell = spawn('bash', ['--noprofile', '--norc', '-e'], {
+      cwd: ROOT,
+      env: { ...process.env, NO_COLOR: '1', ...env },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     this.#shell.stdout.setEncoding('utf8').on('data', (text) => {
       this.#output += text;
       this.#settle();

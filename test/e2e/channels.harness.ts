@@ -12,6 +12,7 @@ import {
   type System,
 } from '../support/index.js';
 import { Desk } from './api.harness.js';
+import type { Ledger } from './clock.desk.js';
 
 type Body = Answer['body'];
 
@@ -71,5 +72,24 @@ export function outcome(client: Client, notificationId: string, state: string): 
     const { body } = await client.get(`/v1/notifications/${notificationId}`);
     if (body.state !== state) throw new Error(JSON.stringify(body));
     return body;
+  });
+}
+
+/** The warnings of a key's ends that are on record, each as kind, key and day: what quiet rules go by. */
+export async function recordedWarnings(ledger: Ledger, keyId: string): Promise<string[]> {
+  return (await ledger.key(keyId)).flatMap(({ event, recordedAt }) => {
+    if (event.type !== 'KeyExpiryAnnounced') return [];
+    const kind = event.data.end === 'key' ? 'key.expiring' : 'key.grace_ending';
+    return [`${kind} ${keyId} ${recordedAt.slice(0, 10)}`];
+  });
+}
+
+/** The warnings that came to a path, in the same words. */
+export function toldWarnings(receiver: Receiver, path: string): string[] {
+  return receiver.at(path).flatMap(({ text }) => {
+    const { type, data } = JSON.parse(text);
+    return data.events.map(({ keys, happenedAt }: { keys: { keyId: string }[]; happenedAt: string }) => {
+      return `${type} ${keys[0]?.keyId} ${happenedAt.slice(0, 10)}`;
+    });
   });
 }

@@ -3,7 +3,16 @@ import { createHmac } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { eventually, MISBEHAVIOURS, type Receiver, type System } from '../support/index.js';
 import type { Desk } from './api.harness.js';
-import { arrival, outcome, verified, startToldSystem, webhook } from './channels.harness.js';
+import {
+  arrival,
+  outcome,
+  recordedWarnings,
+  startToldSystem,
+  toldWarnings,
+  verified,
+  webhook,
+} from './channels.harness.js';
+import { Ledger } from './clock.desk.js';
 
 let system: System;
 let desk: Desk;
@@ -207,6 +216,48 @@ describe('dead letters', () => {
 });
 
 describe('quiet rules', () => {
+  it('a key is warned of once a kind and day however many causes there are, and another key all the same', async () => {
+    const ledger = new Ledger(system.eventStore.url);
+    const policy = { expiryWarnings: ['PT59M59S'], defaultGrace: 'PT2S' };
+    const own = await desk.keyspace(policy);
+    const kinds = ['key.expiring', 'key.grace_ending'];
+    await webhook(desk.admin, `${receiver.url}/warned`, { audience: { keyspaceId: own }, kinds });
+    const warnings = async (keyId: string, kind: string, count: number) => {
+      await eventually(`there are ${count} of ${kind} on record`, async () => {
+        const found = (await recordedWarnings(ledger, keyId)).filter((one) => one.startsWith(kind));
+        return found.length >= count;
+      });
+    };
+
+    const { keyId } = await desk.issue(own, { lifetime: 'PT1H' });
+    await warnings(keyId, 'key.expiring', 1);
+    // A second offset, and a second and a third secret, are further causes to say that the key ends.
+    await desk.admin.patch(`/v1/keyspaces/${own}`, { policy: { expiryWarnings: ['PT59M59S', 'PT59M58S'] } });
+    await warnings(keyId, 'key.expiring', 2);
+    for (const rotations of [1, 2]) {
+      const rotated = await desk.admin.post(`/v1/keys/${keyId}/rotate`, {});
+      expect(rotated.status).toBe(200);
+      await warnings(keyId, 'key.expiring', 2 + rotations);
+      await eventually('the grace is over', async () => {
+        const ended = (await ledger.types(keyId)).filter((type) => type === 'KeyGraceEnded');
+        return ended.length === rotations;
+      });
+    }
+    const other = await desk.issue(own, { lifetime: 'PT1H' });
+    await warnings(other.keyId, 'key.expiring', 1);
+    const recorded = [...(await recordedWarnings(ledger, keyId)), ...(await recordedWarnings(ledger, other.keyId))];
+    await ledger.dispose();
+
+    await arrival(receiver, '/warned', ({ data }) => data.events[0].keys[0].keyId === other.keyId);
+    await eventually('nothing waits to be sent', async () => {
+      return (await desk.admin.get('/v1/notifications?state=pending')).body.items.length === 0;
+    });
+    const once = new Set(recorded);
+    expect(toldWarnings(receiver, '/warned').toSorted()).toEqual([...once].toSorted());
+    // Four of one kind and two or more of the other for the first key, whatever midnight comes between.
+    expect(recorded.length - once.size).toBeGreaterThanOrEqual(2);
+  });
+
   it('one bulk action is one message', async () => {
     const channel = await webhook(desk.admin, `${receiver.url}/bulk`, {
       kinds: ['key.revoked'],

@@ -211,6 +211,38 @@ describe('a new secret of a key that was found somewhere', () => {
     expect(again).toMatchObject({ code: 1, err: expect.stringContaining('GONE') });
     expect(existsSync(path('second.key'))).toBe(false);
   });
+
+  it('that was picked up with the wrong private key is not lost: the right one opens it later', async () => {
+    const wrong = path('wrong.jwk');
+    await keyledger('receivers', 'keygen', '--private-key', wrong);
+    const old = path('turning.2.key');
+    const issued = await keyledger(
+      ...['keys', 'issue', '--keyspace', 'turning', '--environment', 'live', '--scopes', 'a:b', '--owner', 'app-8'],
+      ...['--name', 'turning', '--secret-file', old, '--json'],
+    );
+    const { keyId } = JSON.parse(issued.out);
+    expect((await keyledger('leaks', 'report', '--secret-file', old)).code).toBe(0);
+    const { deliveryId } = await eventually('it waits', async () => {
+      const { items } = JSON.parse((await keyledger('deliveries', 'list', keyId, '--json')).out);
+      return items[0] ?? false;
+    });
+    const file = path('opened.key');
+    const pickup = ['deliveries', 'pickup', deliveryId, '--secret-file', file];
+    // Whoever found the old secret holds it too.
+    const asFinder = await keyledger(...pickup, '--key-file', old, '--private-key', path('receiver.jwk'));
+    expect(asFinder).toMatchObject({ code: 1, err: expect.stringContaining('NOT_ALLOWED') });
+    const failed = await keyledger(...pickup, '--private-key', wrong);
+    expect(failed).toMatchObject({ code: 1, out: '', err: expect.stringContaining('keyledger deliveries open') });
+    const [jwe] = /^eyJ\S+$/m.exec(failed.err) ?? [''];
+    writeFileSync(path('delivery.jwe'), `${jwe}\n`);
+    const open = ['deliveries', 'open', path('delivery.jwe'), '--secret-file', file];
+    expect(await keyledger(...open, '--private-key', wrong)).toMatchObject({ code: 1 });
+    expect(existsSync(file)).toBe(false);
+    const opened = await keyledger(...open, '--private-key', path('receiver.jwk'));
+    expect(opened).toMatchObject({ code: 0, out: expect.stringContaining(keyId) });
+    expect(opened.out + opened.err).not.toMatch(WHOLE_KEY);
+    expect((await keyledger('verify', '--secret-file', file)).code).toBe(0);
+  });
 });
 
 describe('many keys', () => {

@@ -12,7 +12,7 @@ import { Decisions, EventStore } from '@keyledger/event-store';
 import { Sealing } from '@keyledger/platform';
 import { compactDecrypt, exportJWK, generateKeyPair, type CryptoKey, type JWK } from 'jose';
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Delivery } from '../support/index.js';
+import type { Client, Delivery, Receiver } from '../support/index.js';
 import type { ChannelEvent, KeyEvent, LeakResponse, RecordedEvent } from '@keyledger/contracts';
 
 const SEALING = { id: 'test', key: Buffer.alloc(32, 7) };
@@ -114,6 +114,46 @@ export class ReceiverKeys {
   async open(jwe: string): Promise<{ key: string; secretId: string; keyId: string }> {
     const { plaintext } = await compactDecrypt(jwe, this.privateKey);
     return JSON.parse(new TextDecoder().decode(plaintext));
+  }
+}
+
+/**
+ * Somebody whose key is rotated by policy: uses a new secret from its delivery on, and the one before for as long as its
+ * grace lasts.
+ */
+export class Holder {
+  /** Every secret so far, the newest last. */
+  readonly held: string[];
+  /** What was refused and should have passed. */
+  readonly refused: string[] = [];
+  uses = 0;
+  private readonly graces = new Map<string, string>();
+  private seen = 0;
+
+  constructor(
+    firstKey: string,
+    private readonly keys: ReceiverKeys,
+    private readonly receiver: Pick<Receiver, 'deliveries'>,
+    private readonly verifier: Client,
+  ) {
+    this.held = [firstKey];
+  }
+
+  /** Each of its two secrets once. */
+  async use(): Promise<void> {
+    for (; this.seen < this.receiver.deliveries.length; this.seen++) {
+      const opened = await this.keys.open(secretIn(this.receiver.deliveries[this.seen] as Delivery).jwe);
+      if (opened.key !== this.held.at(-1)) this.held.push(opened.key);
+    }
+    for (const key of this.held.slice(-2)) {
+      const { status, body } = await this.verifier.post('/v1/verify', { key });
+      this.uses += 1;
+      const isOver = Date.now() >= Date.parse(this.graces.get(key) ?? '9999-12-31');
+      if (body.code !== 'VALID' && !isOver) {
+        this.refused.push(`${status} ${body.code} after ${this.held.length - 1} deliveries`);
+      }
+      if (body.graceEndsAt !== undefined) this.graces.set(key, body.graceEndsAt);
+    }
   }
 }
 

@@ -10,7 +10,7 @@ import {
   type System,
 } from '../support/index.js';
 import { Desk } from './api.harness.js';
-import { Ledger, RECEIVER_ENV, ReceiverKeys, secretIn, SIGNING_SECRET } from './clock.desk.js';
+import { Holder, Ledger, RECEIVER_ENV, ReceiverKeys, secretIn, SIGNING_SECRET } from './clock.desk.js';
 
 let system: System;
 let desk: Desk;
@@ -103,34 +103,18 @@ describe('rotation by policy', () => {
     await ledger.receiver(ownerId, { publicKey: keys.publicJwk, via: 'webhook', url: `${receiver.url}/secrets` });
     const issued = await desk.issue(keyspaceId, owned(ownerId));
 
-    // Whoever holds the key uses the new secret from its delivery on, and the old one for as long as its grace lasts.
-    const held = [issued.key as string];
-    const graces = new Map<string, string>();
-    const refused: string[] = [];
-    const verifier = http(system.verifier.baseUrl, system.adminKey);
-    let uses = 0;
-    let seen = 0;
+    const holder = new Holder(issued.key, keys, receiver, http(system.verifier.baseUrl, system.adminKey));
     await eventually(
       'it was rotated three times',
       async () => {
-        for (; seen < receiver.deliveries.length; seen++) {
-          const opened = await keys.open(secretIn(receiver.deliveries[seen] as Delivery).jwe);
-          if (opened.key !== held.at(-1)) held.push(opened.key);
-        }
-        for (const key of held.slice(-2)) {
-          const { body } = await verifier.post('/v1/verify', { key });
-          uses += 1;
-          const isOver = Date.now() >= Date.parse(graces.get(key) ?? '9999-12-31');
-          if (body.code !== 'VALID' && !isOver) refused.push(`${body.code} after ${held.length - 1} deliveries`);
-          if (body.graceEndsAt !== undefined) graces.set(key, body.graceEndsAt);
-        }
-        return held.length > 3;
+        await holder.use();
+        return holder.held.length > 3;
       },
       { timeoutMs: 60_000 },
     );
     await receiver.close();
-    expect(refused).toEqual([]);
-    expect(uses).toBeGreaterThan(20);
+    expect(holder.refused).toEqual([]);
+    expect(holder.uses).toBeGreaterThan(20);
     const [first, second] = receiver.deliveries as [Delivery, Delivery];
     expect(new Webhook(SIGNING_SECRET).verify(first.text, first.headers as Record<string, string>)).toMatchObject({
       type: 'secret.ready',

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { startSystem, type System } from '../support/index.js';
+import { claimPort, startSystem, type System } from '../support/index.js';
 
 let system: System;
 beforeAll(async () => {
@@ -10,9 +10,15 @@ beforeAll(async () => {
 afterAll(() => system?.stop());
 
 describe('npm run tour', () => {
-  it('gets the answers that the README shows, and gets them again', async () => {
-    for (let run = 1; run <= 2; run++) {
-      const { code, output } = await tour();
+  it('gets the answers that the README shows, and gets them again from a system that is known by its ports', async () => {
+    const ports = {
+      KEYLEDGER_URL: '',
+      KEYLEDGER_VERIFIER_URL: '',
+      KEYLEDGER_API_PORT: String(system.api.port),
+      KEYLEDGER_VERIFIER_PORT: String(system.verifier.port),
+    };
+    for (const env of [{}, ports]) {
+      const { code, output } = await tour(env);
       expect(`${output}\nexit code ${code}`).toMatch(/all as the README shows\.\n\nexit code 0$/);
       expect(output).not.toMatch(/[a-z0-9]+_(live|test)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}/);
     }
@@ -23,6 +29,18 @@ describe('npm run tour', () => {
     expect(code).toBe(1);
     expect(output).toContain('of the tour failed');
   }, 60_000);
+
+  it.each([
+    ['KEYLEDGER_URL', 'api'],
+    ['KEYLEDGER_VERIFIER_URL', 'verifier'],
+  ])('says before it begins which address does not answer, and that %s names it', async (setting, app) => {
+    const { port } = await claimPort();
+    const { code, output } = await tour({ [setting]: `http://127.0.0.1:${port}` });
+    expect(code).toBe(1);
+    expect(output).toContain(`the ${app} is not at http://127.0.0.1:${port}: ECONNREFUSED`);
+    expect(output).toContain(`export ${setting} `);
+    expect(output).not.toContain('$ ');
+  });
 
   it('says what is missing when it has no management key', async () => {
     const { code, output } = await tour({ KEYLEDGER_KEY: '' });

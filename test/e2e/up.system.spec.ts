@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, http, isAlive } from '../support/index.js';
+import { eventually, http, isAlive, startReceiver } from '../support/index.js';
+import { Holder, ReceiverKeys } from './clock.desk.js';
 import { supervisor, upLines, type Supervisor } from './supervisor.js';
 
 const APPS = ['api', 'verifier', 'worker'] as const;
@@ -53,6 +54,34 @@ it('shows the first management key once, which works and stands in no file', asy
     const path = join(entry.parentPath, entry.name);
     expect({ path, holdsTheKey: readFileSync(path, 'latin1').includes(secret) }).toEqual({ path, holdsTheKey: false });
   }
+});
+
+it('rotates the keys of a ten-second policy by itself, and refuses neither of their secrets', async () => {
+  const admin = http(url('api'), adminKey);
+  const keys = await ReceiverKeys.make();
+  const receiver = await startReceiver();
+  const owner = { id: 'app-7', type: 'service' };
+  const policy = { rotation: { every: 'PT10S', grace: 'PT9S', mode: 'automatic' } };
+  const keyspace = await admin.post('/v1/keyspaces', { name: 'Turning', prefix: 'turning', policy });
+  expect(keyspace.status).toBe(201);
+  const target = { publicKey: keys.publicJwk, via: 'webhook', url: receiver.url };
+  const channel = { name: 'owner', type: 'receiver', audience: { ownerId: owner.id }, target };
+  expect((await admin.post('/v1/channels', channel)).status).toBe(201);
+  const request = { keyspaceId: 'turning', environment: 'live', name: 'turning', owner, scopes: [] };
+  const issued = await admin.post('/v1/keys', request);
+  expect(issued.status).toBe(201);
+  const holder = new Holder(issued.body.key, keys, receiver, http(url('verifier'), adminKey));
+  await eventually(
+    'it was rotated three times',
+    async () => {
+      await holder.use();
+      return holder.held.length > 3;
+    },
+    { timeoutMs: 90_000 },
+  );
+  await receiver.close();
+  expect(holder.refused).toEqual([]);
+  expect(holder.uses).toBeGreaterThan(100);
 });
 
 it.each(APPS)('starts %s again when it is killed', async (name) => {

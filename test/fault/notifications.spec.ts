@@ -4,7 +4,8 @@ import { EventStore } from '@keyledger/event-store';
 import { Redis } from 'ioredis';
 import { eventually, http, startApp, type Receiver, type System } from '../support/index.js';
 import type { Desk } from '../e2e/api.harness.js';
-import { arrival, outcome, startToldSystem, webhook } from '../e2e/channels.harness.js';
+import { arrival, outcome, recordedWarnings, startToldSystem, toldWarnings, webhook } from '../e2e/channels.harness.js';
+import { Ledger } from '../e2e/clock.desk.js';
 
 let system: System;
 let desk: Desk;
@@ -104,6 +105,35 @@ it('an emptied Redis loses no message that waits and repeats none that was sent'
   expect(listed.items.map(({ notificationId }: { notificationId: string }) => notificationId)).toEqual(
     expect.arrayContaining(ids),
   );
+});
+
+it('a key that was warned of is not warned of again that day by a worker that was killed, nor after Redis was emptied', async () => {
+  const ledger = new Ledger(system.eventStore.url);
+  const offsets = ['PT59M59S'];
+  const own = await desk.keyspace({ expiryWarnings: offsets });
+  await webhook(desk.admin, `${receiver.url}/warned`, { audience: { keyspaceId: own }, kinds: ['key.expiring'] });
+  const { keyId } = await desk.issue(own, { lifetime: 'PT1H' });
+  const first = await arrival(receiver, '/warned');
+  await outcome(desk.admin, String(first.headers['webhook-id']), 'delivered');
+  for (const [offset, empty] of [
+    ['PT59M58S', async () => undefined],
+    ['PT59M57S', () => flush(system)],
+  ] as const) {
+    await system.worker.kill();
+    await empty();
+    offsets.push(offset);
+    await desk.admin.patch(`/v1/keyspaces/${own}`, { policy: { expiryWarnings: offsets } });
+    await system.worker.start();
+    await eventually('the next warning is on record', async () => {
+      return (await recordedWarnings(ledger, keyId)).length === offsets.length;
+    });
+  }
+  const other = await desk.issue(own, { lifetime: 'PT1H' });
+  await arrival(receiver, '/warned', ({ data }) => data.events[0].keys[0].keyId === other.keyId);
+  const recorded = [...(await recordedWarnings(ledger, keyId)), ...(await recordedWarnings(ledger, other.keyId))];
+  await ledger.dispose();
+  expect(recorded.length).toBeGreaterThanOrEqual(4);
+  expect(toldWarnings(receiver, '/warned').toSorted()).toEqual([...new Set(recorded)].toSorted());
 });
 
 it('two workers tell each channel once', async () => {

@@ -9,7 +9,7 @@ import {
   Metrics,
   openPersonalData,
   Sealing,
-  SETTINGS,
+  settings,
   systemClock,
   tellParent,
   type Config,
@@ -43,35 +43,22 @@ import { EmbeddedStore } from './system/embedded-store.js';
 import { FirstStart } from './system/first-start.js';
 import { VERSION } from './version.js';
 
-const {
-  eventStoreUrl,
-  redisUrl,
-  host,
-  apiPort,
-  dataDir,
-  adminKey,
-  peppers,
-  trustedProxies,
-  logLevel,
-  maxStalenessSeconds,
-} = SETTINGS;
-const { githubKeysUrl, sealingKeys, personalData, subjectKeysDir } = SETTINGS;
-export const API_SETTINGS = {
-  eventStoreUrl,
-  redisUrl,
-  host,
-  apiPort,
-  dataDir,
-  adminKey,
-  peppers,
-  trustedProxies,
-  logLevel,
-  maxStalenessSeconds,
-  githubKeysUrl,
-  sealingKeys,
-  personalData,
-  subjectKeysDir,
-};
+export const API_SETTINGS = settings(
+  'eventStoreUrl',
+  'redisUrl',
+  'dataDir',
+  'host',
+  'apiPort',
+  'trustedProxies',
+  'logLevel',
+  'adminKey',
+  'peppers',
+  'sealingKeys',
+  'personalData',
+  'subjectKeysDir',
+  'maxStalenessSeconds',
+  'githubKeysUrl',
+);
 export type ApiConfig = Config<typeof API_SETTINGS>;
 
 /** Reports of found keys from anybody, in this process. */

@@ -28,6 +28,7 @@ const COMMANDS = [
   'keys revoke-many',
   'deliveries list',
   'deliveries pickup',
+  'deliveries open',
   'receivers keygen',
   'verify',
   'privacy show',

@@ -3,7 +3,7 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
-  SETTINGS,
+  settings,
   systemClock,
   type Config,
   type Logger,
@@ -12,16 +12,15 @@ import { connectRedis, DecoySightings, ReadModel, UsageStore } from '@keyledger/
 import { Credentials, registerVerifyRoutes, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
 import { VerifierModule } from './verifier.module.js';
 
-const { redisUrl, host, verifierPort, peppers, trustedProxies, logLevel, maxStalenessSeconds } = SETTINGS;
-export const VERIFIER_SETTINGS = {
-  redisUrl,
-  host,
-  verifierPort,
-  peppers,
-  trustedProxies,
-  logLevel,
-  maxStalenessSeconds,
-};
+export const VERIFIER_SETTINGS = settings(
+  'redisUrl',
+  'host',
+  'verifierPort',
+  'trustedProxies',
+  'logLevel',
+  'peppers',
+  'maxStalenessSeconds',
+);
 
 /**
  * Runs a verifier: Redis and the judge, no event store and no bus, so that it stays up when they are down, and as many

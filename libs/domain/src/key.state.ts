@@ -1,16 +1,4 @@
-import type {
-  Instant,
-  KeyEvent,
-  KeyKind,
-  KeyMetadata,
-  KeyStateName,
-  KeyTerms,
-  Owner,
-  Restrictions,
-  RevocationReason,
-  RotationPolicy,
-  SecretRecord,
-} from '@keyledger/contracts';
+import type { Instant, KeyEvent, KeyStateName, KeyTerms, RevocationReason, SecretRecord } from '@keyledger/contracts';
 
 /** A secret that may still be good: the current one, or the one before it in its grace. */
 export interface UsableSecret extends SecretRecord {
@@ -31,30 +19,15 @@ export interface RetiredSecret {
 export const RETIRED_SECRETS_KEPT = 5;
 
 /** A key as its events make it. What Redis holds is this and the stream revision, nothing else. */
-export interface KeyState {
-  keyId: string;
-  keyspaceId: string;
-  environment: string;
-  kind: KeyKind;
-  name: string;
-  owner: Owner;
-  scopes: string[];
-  restrictions: Restrictions;
-  metadata: KeyMetadata;
+export interface KeyState extends Omit<KeyTerms, 'secret'> {
   status: 'active' | 'suspended' | 'revoked';
   /** Newest first, one or two. */
   secrets: UsableSecret[];
   /** Newest first. */
   retired: RetiredSecret[];
-  createdAt: Instant;
-  notBefore?: Instant;
-  expiresAt?: Instant;
-  justification?: string;
   externalId?: string;
   suspension?: { reason: string; comment?: string; suspendedAt: Instant };
   revocation?: { reason: RevocationReason; comment?: string; requestedAt: Instant; revokedAt: Instant };
-  decoy?: true;
-  rotation?: RotationPolicy | 'none';
   reinstatedAt?: Instant;
   /** Its end is on record. */
   expiryRecorded?: true;

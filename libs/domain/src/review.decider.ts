@@ -1,12 +1,13 @@
 import {
   refusal,
+  type AccessAttested,
+  type AccessReviewStarted,
   type AttestationDecision,
   type AttestedAs,
   type FieldError,
   type Instant,
   type ReviewedKey,
   type ReviewEvent,
-  type ReviewFilter,
 } from '@keyledger/contracts';
 import { accept, refuse, type Decider, type Decision } from './decider.js';
 import { sameJson } from './equality.js';
@@ -17,25 +18,11 @@ export const REVIEWED_KEYS_AT_ONCE = 400;
 /** What one review may hold; every attestation reads the whole of it. */
 export const MOST_REVIEWED_KEYS = 10_000;
 
-export interface Attestation {
-  keyId: string;
-  decision: AttestationDecision;
-  comment?: string;
-  scopes?: string[];
-  replacementKeyId?: string;
-  attestedBy: string;
-  attestedAs: AttestedAs;
-  attestedAt: Instant;
-}
+type Started = AccessReviewStarted['data'];
+export type Attestation = Omit<AccessAttested['data'], 'reviewId'>;
 
 /** An access review as its events make it. */
-export interface ReviewState {
-  reviewId: string;
-  name: string;
-  filter: ReviewFilter;
-  reviewer?: string;
-  dueAt: Instant;
-  startedAt: Instant;
+export interface ReviewState extends Started {
   /** `preparing`: its list of keys is not whole yet. */
   status: 'preparing' | 'open' | 'closed';
   keys: readonly ReviewedKey[];
@@ -49,18 +36,8 @@ export interface ReviewState {
 export type Attester = { as: 'manager'; keyId: string; ownerId: string } | { as: 'holder'; keyId: string };
 
 export type ReviewCommand =
-  | {
-      type: 'StartReview';
-      reviewId: string;
-      name: string;
-      filter: ReviewFilter;
-      reviewer?: string;
-      dueAt: Instant;
-      /** The first part of the list. */
-      keys: ReviewedKey[];
-      complete: boolean;
-      now: Instant;
-    }
+  /** With the first part of the list. */
+  | ({ type: 'StartReview'; keys: ReviewedKey[]; complete: boolean; now: Instant } & Omit<Started, 'startedAt'>)
   | { type: 'ScopeReview'; keys: ReviewedKey[]; complete: boolean }
   | {
       type: 'AttestAccess';

@@ -160,7 +160,8 @@ function newEvents<E extends LedgerEvent>(stream: string, events: readonly E[], 
   });
 }
 
-function metadataOf(type: LedgerEvent['type'], context: CommandContext): EventMetadata {
+/** What stands beside an event of this type that came about in this context. */
+export function metadataOf(type: LedgerEvent['type'], context: CommandContext): EventMetadata {
   const { commandId, fingerprint, actor, reason, requestId, clientAddress, userAgent } = context;
   return {
     schemaVersion: EVENT_CATALOG[type].schemaVersion,

@@ -10,4 +10,4 @@ export { EventStore, type EventStoreOptions, type ReadAllOptions, type ReadStrea
 export { type EventBatch, type SubscribeOptions } from './feed.js';
 export { type NewEvent, type StoredEvent } from './codec.js';
 export { type ReadStoredOptions } from './stored-reading.js';
-export { Decisions, type Loaded, type Outcome } from './decisions.js';
+export { Decisions, metadataOf, type Loaded, type Outcome } from './decisions.js';

@@ -160,6 +160,7 @@ export const SETTINGS = {
     (text) => integer(text, 1, 86_400),
   ),
   cliUrl: variable('KEYLEDGER_URL', 'http://127.0.0.1:7400', 'the api that the command line talks to', word),
+  tourVerifierUrl: variable('KEYLEDGER_VERIFIER_URL', 'http://127.0.0.1:7401', 'the verifier that the tour asks', word),
   cliKey: {
     name: 'KEYLEDGER_KEY',
     description: 'the management key that the command line presents',
@@ -168,6 +169,11 @@ export const SETTINGS = {
     parse: (text: string) => text,
   } as Variable<string | undefined>,
 };
+
+/** Those that one app reads. */
+export function settings<K extends keyof typeof SETTINGS>(...names: readonly K[]): Pick<typeof SETTINGS, K> {
+  return Object.fromEntries(names.map((name) => [name, SETTINGS[name]])) as Pick<typeof SETTINGS, K>;
+}
 
 function variable<T>(name: string, value: string, description: string, parse: (text: string) => T): Variable<T> {
   return { name, default: value, description, parse };

@@ -1,12 +1,5 @@
-import {
-  EVENT_CATALOG,
-  streams,
-  type AuditAccessEvent,
-  type AuditQuestion,
-  type CommandContext,
-  type EventMetadata,
-} from '@keyledger/contracts';
-import { EventStore, EventStoreUnavailable, type NewEvent } from '@keyledger/event-store';
+import { streams, type AuditAccessEvent, type AuditQuestion, type CommandContext } from '@keyledger/contracts';
+import { EventStore, EventStoreUnavailable, metadataOf, type NewEvent } from '@keyledger/event-store';
 import { randomUUID } from 'node:crypto';
 
 /** What one append takes. */
@@ -85,19 +78,4 @@ export class AccessLog {
       throw error;
     }
   }
-}
-
-function metadataOf(type: AuditAccessEvent['type'], context: CommandContext): EventMetadata {
-  const { commandId, actor, reason, requestId, clientAddress, userAgent } = context;
-  return {
-    schemaVersion: EVENT_CATALOG[type].schemaVersion,
-    commandId,
-    actor,
-    reason,
-    requestId,
-    $correlationId: context.correlationId ?? requestId,
-    $causationId: context.causationId ?? commandId,
-    ...(clientAddress !== undefined && { clientAddress }),
-    ...(userAgent !== undefined && { userAgent }),
-  };
 }

@@ -14,6 +14,10 @@ interface PickUpOptions extends SecretOptions {
   privateKey?: string;
 }
 
+interface OpenOptions extends SecretOptions {
+  privateKey: string;
+}
+
 export function deliveriesCommand(runWith: RunWith): Command {
   const deliveries = new Command('deliveries').description(
     'new secrets of rotations by policy, on their way to owners',
@@ -31,13 +35,27 @@ export function deliveriesCommand(runWith: RunWith): Command {
   const pickup = deliveries
     .command('pickup')
     .argument('<deliveryId>')
-    .description('take a new secret, this once: decrypted with your private key, or as the JWE that it is')
+    .description(
+      'take a new secret, this once: decrypted with your private key, or as the JWE that it is; as whoever may rotate ' +
+        'the key, or as its holder',
+    )
     .option('--private-key <file>', 'the JWK that belongs to the public key of the receiver');
   examples(
     yieldingSecret(pickup),
     'deliveries pickup DELIVERY_ID --private-key receiver.jwk --secret-file billing.new.key',
+    'deliveries pickup DELIVERY_ID --key-file billing.key --private-key receiver.jwk --secret-file billing.new.key',
     'deliveries pickup DELIVERY_ID > delivery.jwe',
   ).action(runWith((session, [deliveryId], options: PickUpOptions) => pickUp(session, deliveryId, options)));
+
+  const open = deliveries
+    .command('open')
+    .argument('<file>', 'holds the JWE, as it was picked up or came by webhook')
+    .description('decrypt a new secret that you have as a JWE; asks no server')
+    .requiredOption('--private-key <file>', 'the JWK that belongs to the public key of the receiver');
+  examples(
+    yieldingSecret(open),
+    'deliveries open delivery.jwe --private-key receiver.jwk --secret-file billing.new.key',
+  ).action(runWith((session, [file], options: OpenOptions) => openFile(session, file, options)));
   return deliveries;
 }
 
@@ -64,11 +82,36 @@ async function pickUp(session: Session, deliveryId: string, options: PickUpOptio
   const { jwe, ...delivery } = picked;
   const content = await opened(jwe, privateKey).catch(async (error: unknown) => {
     await place.discard();
-    session.note(`The delivery is given out once, and this was it; only the right private key opens it:\n${jwe}`);
+    session.note(
+      `The delivery is given out once, and this was it: keep it, and \`keyledger deliveries open\` it with the right ` +
+        `private key.\n${jwe}`,
+    );
     throw error;
   });
   const shown = (await place.put(content.key)) ? { key: content.key } : {};
   session.show({ ...delivery, ...shown }, () => fields([['secret', shown.key]]) + deliveryText(delivery));
+}
+
+async function openFile(session: Session, file: string, options: OpenOptions): Promise<void> {
+  const privateKey = await privateKeyFrom(options.privateKey);
+  const jwe = await readFile(file, 'utf8').catch((error: Error) => {
+    throw new UsageError(`${file} cannot be read: ${error.message}`);
+  });
+  const place = await session.placeFor(options);
+  const { key, ...delivered } = await opened(jwe.trim(), privateKey).catch(async (error: unknown) => {
+    await place.discard();
+    throw error;
+  });
+  const shown = (await place.put(key)) ? { key } : {};
+  session.show({ ...delivered, ...shown }, () =>
+    fields([
+      ['secret', shown.key],
+      ['delivery', delivered.deliveryId],
+      ['key', delivered.keyId],
+      ['new secret', delivered.secretId],
+      ['old secret', delivered.previousSecretId],
+    ]),
+  );
 }
 
 async function privateKeyFrom(file: string): Promise<CryptoKey | Uint8Array> {
@@ -91,7 +134,7 @@ async function opened(jwe: string, privateKey: CryptoKey | Uint8Array): Promise<
     const { plaintext } = await compactDecrypt(jwe, privateKey);
     return JSON.parse(new TextDecoder().decode(plaintext)) as DeliveredSecret;
   } catch {
-    throw new Error('the delivery cannot be decrypted: it was encrypted to another public key');
+    throw new Error('the delivery cannot be decrypted: it is no whole JWE, or was encrypted to another public key');
   }
 }
 
