@@ -90,7 +90,7 @@ export class HoldersByScope {
   private shrink(): void {
     const scopes = [...this.byScope.keys()].sort();
     while (this.count > this.mostHeld / 2) {
-      this.before = scopes.pop() as string;
+      this.before = scopes.pop();
       this.count -= this.byScope.get(this.before)?.length ?? 0;
       this.byScope.delete(this.before);
     }
