@@ -36,7 +36,7 @@ export interface HistoryOptions {
  * A snapshot is written whole, so the next one waits for an event for so many bytes of the last. Their cost grows with
  * the log then, not with its square, and an answer still reads few events beside the keys.
  */
-const BYTES_PER_EVENT = 512;
+const BYTES_PER_EVENT = 256;
 /** Events of keys that an answer has to read beside a snapshot, at most. */
 const MOST_BETWEEN = 100_000;
 /** A snapshot is made beside all that the process has to do: it holds less at once, and reads more often. */
