@@ -22,6 +22,12 @@ export async function benchLongLog() {
   const eventStore = await startKeptEventStore(folder);
   const log = await filled(folder, eventStore.url);
   const system = await startOn(folder, eventStore);
+  await ask(system, log, folder);
+  for (const { child } of [system.api, system.worker, system.eventStore, system.redis]) await stop(child);
+}
+
+/** Asks everything, and refuses whatever is answered wrongly. */
+export async function ask(system, log, folder) {
   const { get, call } = system;
   const rows = [];
   const step = async (what, task) => {
@@ -56,7 +62,6 @@ export async function benchLongLog() {
     'event store, bytes per event on disk': statSync(join(folder, 'eventstore', 'data.mdb')).size / EVENTS,
     'filled, events/s': EVENTS / log.seconds,
   });
-  for (const { child } of [system.api, system.worker, system.eventStore, system.redis]) await stop(child);
 }
 
 async function startKeptEventStore(folder) {

@@ -90,9 +90,10 @@ export class HoldersByScope {
   private shrink(): void {
     const scopes = [...this.byScope.keys()].sort();
     while (this.count > this.mostHeld / 2) {
-      this.before = scopes.pop();
-      this.count -= this.byScope.get(this.before)?.length ?? 0;
-      this.byScope.delete(this.before);
+      const last = scopes.pop() ?? '';
+      this.count -= this.byScope.get(last)?.length ?? 0;
+      this.byScope.delete(last);
+      this.before = last;
     }
   }
 }
