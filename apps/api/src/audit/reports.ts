@@ -63,7 +63,7 @@ export class Reports {
   private source(head: bigint, signal: AbortSignal): ReportSource {
     return {
       events: (streams) => this.events(streams, signal),
-      eventsOf: (stream) => this.eventsOf(stream, signal),
+      eventsOf: (stream, count) => this.eventsOf(stream, count, signal),
       keysAt: (at) => this.keysAt({ recordedUntil: at, position: head }, signal),
     };
   }
@@ -78,8 +78,8 @@ export class Reports {
     }
   }
 
-  private async *eventsOf(stream: string, signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
-    for await (const batch of this.store.readStream(stream, { direction: 'forwards', signal })) {
+  private async *eventsOf(stream: string, limit: number, signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
+    for await (const batch of this.store.readStream(stream, { direction: 'forwards', limit, signal })) {
       yield await this.personal.revealDeep(batch);
     }
   }

@@ -77,7 +77,13 @@ describe('what streams had come to at a place of the log', () => {
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 5 }), fc.nat(3), async (given, mostHeld, every) => {
         const story = new Story();
         for (const key of given) story.used(1, `k${key}`, 's', 1);
-        const eventsOf = (stream: string) => inBatches(story.log.filter((one) => one.stream === stream));
+        const open = new Set<object>();
+        const eventsOf = async function* (stream: string, count: number) {
+          const reading = {};
+          open.add(reading);
+          yield* inBatches(story.log.filter((one) => one.stream === stream).slice(0, count));
+          open.delete(reading);
+        };
         const passing = new InPassing({ eventsOf }, step, mostHeld);
         for (const [index, recorded] of story.log.entries()) {
           if (index % (every + 1) === 0) {
@@ -89,6 +95,8 @@ describe('what streams had come to at a place of the log', () => {
           passing.follow(recorded);
           expect(passing.size).toBeLessThanOrEqual(mostHeld);
         }
+        // The event store closes the connection of whoever leaves too many reads before their end.
+        expect(open.size).toBe(0);
       }),
     );
   });

@@ -32,10 +32,8 @@ export class InPassing<T> {
     const known = this.held.get(stream);
     if (known || revision === 0) return known?.value;
     let value: T | undefined;
-    for await (const batch of this.source.eventsOf(stream)) {
-      const earlier = batch.filter((one) => one.revision < revision);
-      for (const one of earlier) value = this.step(value, one);
-      if (earlier.length < batch.length) break;
+    for await (const batch of this.source.eventsOf(stream, revision)) {
+      for (const one of batch) value = this.step(value, one);
     }
     this.keep(stream, revision - 1, value);
     return value;

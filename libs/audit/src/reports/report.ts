@@ -42,8 +42,8 @@ export interface ReportFold {
 export interface ReportSource {
   /** Events of the streams with these prefixes, in log order. */
   events(streams: readonly string[]): AsyncIterable<readonly RecordedEvent[]>;
-  /** Events of one stream, from its first. */
-  eventsOf(stream: string): AsyncIterable<readonly RecordedEvent[]>;
+  /** So many events of one stream, from its first. Read to their end: stores close on whoever breaks off too often. */
+  eventsOf(stream: string, count: number): AsyncIterable<readonly RecordedEvent[]>;
   /** Every key as it was on record at the instant, in the order of ids. */
   keysAt(at: Instant): AsyncIterable<readonly KeyAt[]>;
 }
