@@ -60,7 +60,7 @@ export async function benchHistory(url, events) {
 
   const replay = await replayRates(url, store, events);
   await asOf(history, events, replay.secondsOfReplay, buildSeconds);
-  await pages(new TrailReader(store, history), store);
+  await pages(new TrailReader(store, history.marks), store);
   await store.dispose();
 }
 

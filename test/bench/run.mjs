@@ -1,7 +1,11 @@
-/** `npm run bench [-- verify|projection|jobs|start|leaks|scan|audit|audit-proof …]`: all benchmarks, or those that are named; `audit` is both of its own. */
+/**
+ * `npm run bench [-- verify|projection|jobs|start|leaks|scan|audit|audit-proof|long-log …]`: all benchmarks, or those that
+ * are named; `audit` is both of its own, and `long-log`, which takes an hour and ten gigabytes, has to be named.
+ */
 import { benchAudit } from './audit.bench.mjs';
 import { benchAuditProof } from './audit-proof.bench.mjs';
 import { benchLeaks } from './leaks.bench.mjs';
+import { benchLongLog } from './long-log.bench.mjs';
 import { benchJobs } from './jobs.bench.mjs';
 import { benchProjection } from './projection.bench.mjs';
 import { stopAll } from './processes.mjs';
@@ -19,7 +23,9 @@ const BENCHES = {
   scan: benchScan,
   audit: benchAudit,
   'audit-proof': benchAuditProof,
+  'long-log': benchLongLog,
 };
+const USUAL = Object.keys(BENCHES).filter((name) => name !== 'long-log');
 
 const names = process.argv.slice(2).flatMap((name) => (name === 'audit' ? [name, 'audit-proof'] : name));
 const unknown = names.filter((name) => !(name in BENCHES));
@@ -29,7 +35,7 @@ if (unknown.length > 0) {
 }
 console.log(JSON.stringify({ machine: machine() }));
 try {
-  for (const name of names.length > 0 ? names : Object.keys(BENCHES)) await BENCHES[name]();
+  for (const name of names.length > 0 ? names : USUAL) await BENCHES[name]();
 } finally {
   await stopAll();
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { generateSignerKey } from '@keyledger/audit';
 import { EventStore } from '@keyledger/event-store';
 import { randomBytes } from 'node:crypto';
+import { connect, disconnectAll, event } from '../contract/eventstore.client.js';
 import {
   eventually,
   http,
@@ -25,7 +26,7 @@ let keyId: string;
 let eventId: string;
 
 beforeAll(async () => {
-  [eventStore, redis] = await Promise.all([startEventStore(), startRedis()]);
+  [eventStore, redis] = await Promise.all([startEventStore({ limited: true }), startRedis()]);
   adminKey = randomBytes(30).toString('base64url');
   const env = {
     REDIS_URL: redis.url,
@@ -134,3 +135,26 @@ it('whoever cannot be recorded, because the event store is away, is shown nothin
   expect(await readEverything()).toEqual({ status: all(200), shown: names });
   expect(await recorded()).toBe(again + names.length);
 });
+
+it('whoever cannot be recorded, because the disk is full and nothing but reading goes on, is shown nothing', async () => {
+  await fillUp();
+  const before = await recorded();
+  expect(await readEverything()).toEqual({ status: all(503), shown: [] });
+  // What it was asked it can read all the time.
+  expect(await recorded()).toBe(before);
+});
+
+/** Appends to a stream of nobody's, less and less at once, until not even a little is taken any more. */
+async function fillUp(): Promise<void> {
+  const client = connect(eventStore.url);
+  for (const length of [200_000, 20_000, 2_000, 200]) {
+    for (let refused = 0; refused < 5;) {
+      const took = client.appendToStream('filler', event(0, { filler: 'x'.repeat(length) }));
+      refused = await took.then(
+        () => 0,
+        () => refused + 1,
+      );
+    }
+  }
+  await disconnectAll();
+}

@@ -112,7 +112,8 @@ it('a stream waits for slow readers at bounded memory, ends at once for who leav
   const slow = await Promise.all(['ndjson', 'csv', 'csv', 'ocsf', 'ndjson'].map((format) => reading(format)));
   // Somebody else takes everything in the meantime: time enough to read ahead for those who take nothing.
   expect(await linesOf(await reading('ndjson'))).toHaveLength(whole.length);
-  await eventually('only he has come to the end', read(slow.length));
+  // The api keeps the log up in snapshots meanwhile, at half of its time, and has a read of its own for it.
+  await eventually('only he has come to the end', read(slow.length), { timeoutMs: 90_000 });
   expect((await memory()) - before).toBeLessThan((slow.length * bytes) / 2);
 
   const [first, second, ...others] = slow as [IncomingMessage, IncomingMessage, ...IncomingMessage[]];
@@ -122,6 +123,68 @@ it('a stream waits for slow readers at bounded memory, ends at once for who leav
   expect(await linesOf(second)).toHaveLength(whole.length + 1);
   await eventually('what was read for the others too', read(0));
 });
+
+/** Every answer that comes piece by piece and is long, or long in coming. */
+const LONG_ANSWERS = [
+  'events?format=ndjson',
+  'events?format=csv',
+  'events?format=ocsf',
+  'events?format=ndjson&requestId=of-nobody',
+  'events?format=ocsf&requestId=of-nobody',
+  'events/tail?after=0',
+  'events/tail?after=0&requestId=of-nobody',
+  'state?format=ndjson',
+  'state?format=csv',
+  'diff?from=2020-01-01T00:00:00Z&to=2999-01-01T00:00:00Z&format=ndjson',
+  'reports/inventory?format=csv',
+  'reports/changes-by-actor?format=json',
+  'reports/changes-by-actor?format=csv',
+];
+
+/** Asks, and leaves: as soon as the question is on its way, or with the first piece of the answer. */
+function askAndLeave(path: string, when: 'before the first line' | 'half way'): Promise<void> {
+  const headers = { authorization: `Bearer ${system.adminKey}` };
+  const until = encodeURIComponent(new Date().toISOString());
+  const url = `${system.api.baseUrl}/v1/audit/${path.replace('2999-01-01T00:00:00Z', until)}`;
+  return new Promise((resolve, reject) => {
+    const asked = request(url, { headers, agent: false });
+    asked.once('close', resolve).once('error', (error) => {
+      if (when === 'half way') reject(error);
+    });
+    if (when === 'before the first line') asked.once('finish', () => asked.destroy());
+    else {
+      asked.once('response', (answer) => {
+        if (answer.statusCode === 200) answer.once('data', () => asked.destroy());
+        else reject(new Error(`${path}: ${answer.statusCode}`));
+      });
+    }
+  });
+}
+
+/** Connections that the api has open, to whomever, and its reads at the event store. */
+async function open(): Promise<{ connections: number; reads: number }> {
+  const { body } = await desk.admin.get('/metrics');
+  const connections = /^nodejs_active_resources\{type="TCPSocketWrap"[^}]*\} (\d+)$/m.exec(body.text)?.[1];
+  return { connections: Number(connections), reads: await openReads() };
+}
+
+it.each(['before the first line', 'half way'] as const)(
+  'of a reader who leaves %s nothing stays open, whatever he asked for, and the next one is served',
+  async (when) => {
+    await eventually('the api reads nothing more', async () => (await openReads()) === standing);
+    const before = await open();
+    expect(before.connections).toBeGreaterThan(0);
+    // Of reports there are two at once: each has to have ended before the third is made.
+    for (const path of LONG_ANSWERS) {
+      if (path.startsWith('reports'))
+        await eventually('the last ones have ended', async () => (await open()).reads === before.reads);
+      await askAndLeave(path, when);
+    }
+    await eventually('everything has ended', async () => expect(await open()).toEqual(before));
+    const report = await desk.admin.get('/v1/audit/reports/changes-by-actor');
+    expect([report.status, report.body.rows.length > 0]).toEqual([200, true]);
+  },
+);
 
 it('a live tail goes on behind Last-Event-ID without a gap or a repetition after the api was killed', async () => {
   const keyId = 'tail00000000000000000x';

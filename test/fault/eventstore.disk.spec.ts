@@ -16,16 +16,8 @@ import {
   storeStatus,
   type TestEvent,
 } from '../contract/eventstore.client.js';
-import {
-  claimPort,
-  eventually,
-  type EventStoreServer,
-  RealProcess,
-  startEventStore,
-  temporaryFolder,
-} from '../support/index.js';
+import { eventually, type EventStoreServer, startEventStore, temporaryFolder } from '../support/index.js';
 
-const MAIN = 'dist/apps/eventstore/src/main.js';
 const FILLER = 'x'.repeat(200_000);
 const mounted: string[] = [];
 
@@ -117,15 +109,15 @@ describe('a full disk', () => {
 
   it('in the form of a limit on file sizes does the same, and a start without the limit has it all', async () => {
     const folder = temporaryFolder();
-    const server = await startLimited(folder);
+    const server = await startEventStore({ folder, limited: true });
     const client = connect(server.url);
     const { acknowledged, refused, refusal } = await fillUp(client);
     expect(refusal).toMatchObject({ type: 'unavailable' });
     expect(acknowledged.length).toBeGreaterThan(10);
     await expectStored(client, acknowledged);
     await disconnectAll();
-    await server.process.stop();
-    expect(server.process.exitCode).toBe(0);
+    await server.stop();
+    expect(server.exitCode).toBe(0);
 
     const roomy = await startEventStore({ folder });
     const again = connect(roomy.url);
@@ -137,7 +129,7 @@ describe('a full disk', () => {
   });
 
   it('that goes on and on costs the store no more than the appends that it refuses', async () => {
-    const server = await startLimited(temporaryFolder());
+    const server = await startEventStore({ limited: true });
     const client = connect(server.url);
     const written: string[] = [];
     let refused = 0;
@@ -152,24 +144,10 @@ describe('a full disk', () => {
     const streams = (await collect(client.readAll())).map(({ stream }) => stream);
     expect(streams.sort()).toEqual(['$keyledger-eventstore', ...written].sort());
     await disconnectAll();
-    await server.process.stop();
-    expect(server.process.exitCode).toBe(0);
+    await server.stop();
+    expect(server.exitCode).toBe(0);
   });
 });
-
-/** `ulimit -f` counts blocks of 512 bytes or of 1024, by shell: 8 or 16 MB. Writes beyond it fail with EFBIG. */
-async function startLimited(folder: string): Promise<{ url: string; process: RealProcess }> {
-  const { port } = await claimPort();
-  const limited = new RealProcess({
-    name: 'eventstore with a limit',
-    program: '/bin/sh',
-    args: ['-c', 'ulimit -f 16000; exec "$0" "$1"', process.execPath, MAIN],
-    env: { KEYLEDGER_DATA_DIR: folder, KEYLEDGER_EVENTSTORE_PORT: String(port) },
-    ready: (self) => self.logs().includes('"listening"'),
-  });
-  await limited.start();
-  return { url: `kurrentdb://127.0.0.1:${port}?tls=false`, process: limited };
-}
 
 const strace = canTrace();
 

@@ -15,17 +15,21 @@ export type EventStoreServer = RealProcess & {
 /**
  * The embedded event store on a port and in a folder of its own.
  * @param options.folder an existing data folder, a new one if left out
+ * @param options.limited whether its files may grow to 8 or 16 MB only (`ulimit -f` counts blocks of 512 bytes or of
+ * 1024, by shell): writes beyond fail with EFBIG, as they fail with ENOSPC on a full disk
  */
 export async function startEventStore(
-  options: { folder?: string; env?: NodeJS.ProcessEnv } = {},
+  options: { folder?: string; env?: NodeJS.ProcessEnv; limited?: boolean } = {},
 ): Promise<EventStoreServer> {
-  const { folder = temporaryFolder(), env } = options;
+  const { folder = temporaryFolder(), env, limited = false } = options;
   const { port } = await claimPort();
+  const module = 'dist/apps/eventstore/src/main.js';
+  const shell = { program: '/bin/sh', args: ['-c', 'ulimit -f 16000; exec "$0" "$1"', process.execPath, module] };
   const store = new RealProcess({
     name: 'eventstore',
-    module: 'dist/apps/eventstore/src/main.js',
+    ...(limited ? shell : { module }),
     env: { NODE_ENV: 'production', KEYLEDGER_EVENTSTORE_PORT: String(port), KEYLEDGER_DATA_DIR: folder, ...env },
-    ready: (self) => self.message('listening') !== undefined,
+    ready: (self) => (limited ? self.logs().includes('"listening"') : self.message('listening') !== undefined),
   });
   await store.start();
   return Object.assign(store, { url: `kurrentdb://127.0.0.1:${port}?tls=false`, port, folder });

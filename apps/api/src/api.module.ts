@@ -144,7 +144,7 @@ export class ApiModule {
 }
 
 function auditProviders({ eventStore, history, personal, proofs }: Parts) {
-  const trail = new TrailReader(eventStore, history, (events) => personal.revealDeep(events));
+  const trail = new TrailReader(eventStore, history.marks, (events) => personal.revealDeep(events));
   const past = new Past(eventStore, history, trail, personal);
   return [
     { provide: TrailReader, useValue: trail },

@@ -78,6 +78,7 @@ export { csvHeader, csvRow, TRAIL_COLUMNS, type CsvColumn } from './csv.js';
 export { cloudEventOf, OCSF_VERSION, ocsfOf } from './ocsf.js';
 export { advanceKey, explain, happenedAt, keyAt, type Cut, type Explained, type KeyAt } from './replay.js';
 export { History, type HistoryOptions, type LogReader } from './history.js';
+export { Marks } from './marks.js';
 export { type FoundKey } from './merge.js';
 export { plainJson } from './snapshot-file.js';
 export {

@@ -31,7 +31,7 @@ export class Tail {
 
   /**
    * @param mostHeld keys and events in memory at once
-   * @param asLines whether keys are held as lines of a snapshot: a third of the memory, for one that is filled slowly
+   * @param asLines whether keys are held as lines of a snapshot: a third of the memory, for what becomes a snapshot
    */
   constructor(
     private readonly begin: Begin,
@@ -99,8 +99,9 @@ export async function tailOf(
   cut: Cut,
   begin: Begin,
   mostHeld: number,
+  asLines = false,
 ): Promise<Tail> {
-  const tail = new Tail(begin, mostHeld);
+  const tail = new Tail(begin, mostHeld, asLines);
   for await (const batch of events) {
     for (const recorded of batch) {
       if (isBehind(recorded, cut)) return tail;

@@ -2,10 +2,10 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { instantOf, type KeyEvent, type RecordedEvent } from '@keyledger/contracts';
 import { judge, type KeyState } from '@keyledger/domain';
 import fc from 'fast-check';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { History } from './history.js';
+import { History, type LogReader } from './history.js';
 import { readerOf } from './log.spec-support.js';
 import { advanceKey, explain, keyAt, type KeyAt } from './replay.js';
 import { keyIn, lineOf, plainJson } from './snapshot-file.js';
@@ -180,6 +180,46 @@ describe('all keys as of a moment', () => {
     expect(kept).toHaveLength(5);
     expect(kept.at(-1)).toBe(59);
     for (const [index, place] of kept.entries()) expect(place - (kept[index - 1] ?? 0)).toBeLessThanOrEqual(24);
+  });
+
+  it('are made without reading more of the log again than what is behind the last snapshot', async () => {
+    const log = longLog(103);
+    const read: { from: bigint; to: bigint }[] = [];
+    const counting: LogReader = {
+      async *readAll(options) {
+        const keysOnly = options.streamPrefixes.length === 1;
+        for await (const batch of readerOf(log).readAll(options)) {
+          if (keysOnly) read.push({ from: options.from ?? -1n, to: batch.at(-1)?.position ?? -1n });
+          yield batch;
+        }
+      },
+    };
+    const options = { folder: folder(), version: 'test', spacing: 20, mostSnapshots: 100 };
+    await new History(counting, options).keepUp(new AbortController().signal);
+    const ends = snapshotsIn(options.folder).map((path) => BigInt(/(\d+)\.gz$/.exec(path)?.[1] ?? ''));
+    expect(ends).toHaveLength(5);
+    // The reader of these tests gives seven events at a time.
+    const most = BigInt((20 + 7) * 3);
+    for (const { from, to } of read) expect([-1n, ...ends].includes(from) && to - from <= most).toBe(true);
+  });
+
+  it('leave a snapshot in the making alone, and remove what was left behind over an hour ago', async () => {
+    const log = longLog();
+    const options = { folder: folder(), version: 'test', spacing: 5 };
+    await new History(readerOf(log), options).keepUp(new AbortController().signal);
+    const [snapshot = ''] = snapshotsIn(options.folder);
+    const minutes = { young: 59, old: 61 };
+    for (const [name, age] of Object.entries(minutes)) {
+      const path = `${snapshot}.${name}.tmp`;
+      writeFileSync(path, 'half of a snapsh');
+      const then = new Date(Date.now() - age * 60_000);
+      utimesSync(path, then, then);
+    }
+    const again = new History(readerOf(log), options);
+    await again.keepUp(new AbortController().signal);
+    expect(existsSync(`${snapshot}.old.tmp`)).toBe(false);
+    expect(existsSync(`${snapshot}.young.tmp`)).toBe(true);
+    expect(await keysOf(again, {})).toEqual(foldOf(log));
   });
 
   it('leave nothing of other versions of this program behind, and what belongs to other logs alone', async () => {

@@ -1,5 +1,6 @@
 import { AUDITED_STREAM_PREFIXES, streams, type RecordedEvent } from '@keyledger/contracts';
-import type { History, LogReader } from './history.js';
+import type { LogReader } from './history.js';
+import type { Marks } from './marks.js';
 import type { Subject } from './subject.js';
 import { Subjects } from './subjects.js';
 import { fits, prefixesFor, type TrailFilter } from './trail.js';
@@ -46,7 +47,7 @@ export class TrailReader {
 
   constructor(
     private readonly store: TrailStore,
-    private readonly history: History,
+    private readonly marks: Marks,
     /** Events as they may be shown: what stands in them for personal data becomes that data again. */
     private readonly shown: (events: RecordedEvent[]) => Promise<RecordedEvent[]> = async (events) => events,
   ) {
@@ -110,15 +111,15 @@ export class TrailReader {
 
   private lowest({ from, fromPosition }: TrailFilter): (bigint | undefined)[] {
     return [
-      from === undefined ? undefined : this.history.positionBefore(from),
-      fromPosition === undefined ? undefined : this.history.placeBefore(fromPosition - 1n),
+      from === undefined ? undefined : this.marks.positionBefore(from),
+      fromPosition === undefined ? undefined : this.marks.placeBefore(fromPosition - 1n),
     ];
   }
 
   private highest({ to, toPosition }: TrailFilter): (bigint | undefined)[] {
     return [
-      to === undefined ? undefined : this.history.positionBehind(to),
-      toPosition === undefined ? undefined : this.history.placeBehind(toPosition),
+      to === undefined ? undefined : this.marks.positionBehind(to),
+      toPosition === undefined ? undefined : this.marks.placeBehind(toPosition),
     ];
   }
 }

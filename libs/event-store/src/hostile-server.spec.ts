@@ -236,6 +236,35 @@ function followed(
   };
 }
 
+describe('a read of rare events, for which the server looks longer than an answer may take', () => {
+  const rare = { id: randomUUID(), revision: 0, position: 500 };
+  const readRare = async (store: EventStore): Promise<unknown[]> => {
+    const found: unknown[] = [];
+    for await (const batch of store.readAll({ direction: 'forwards', streamPrefixes: ['key-'] })) found.push(...batch);
+    return found;
+  };
+  const isSearch = (request: streamsPb.ReadReq): boolean => request.getOptions()?.hasFilter() ?? false;
+
+  it('goes on while the server answers other questions', async () => {
+    const peer = await hostile({
+      onRead: (call) => {
+        if (!isSearch(call.request)) call.end();
+        else
+          setTimeout(() => {
+            call.write(readAnswer(rare));
+            call.end();
+          }, 2.5 * TIMEOUT_MS);
+      },
+    });
+    expect(await readRare(peer.store)).toMatchObject([{ id: rare.id, stream: STREAM, position: 500n }]);
+  });
+
+  it('fails as unavailable when it does not', async () => {
+    const peer = await hostile({ onRead: () => undefined });
+    await expect(readRare(peer.store)).rejects.toMatchObject({ name: 'EventStoreUnavailable', outcome: 'not-done' });
+  });
+});
+
 interface Recorded {
   id: string;
   revision: number;
@@ -368,7 +397,14 @@ function readAnswer({ id, revision, position }: Recorded, dataBytes = 0): stream
   event.setCommitPosition(String(position));
   event.setPreparePosition(String(position));
   event.getMetadataMap().set('type', 'KeyRevoked').set('content-type', 'application/json').set('created', '0');
-  event.setData(Buffer.from(JSON.stringify({ filler: 'x'.repeat(dataBytes) })).toString('base64'));
+  const now = '2026-01-01T00:00:00.000Z';
+  const comment = 'x'.repeat(dataBytes);
+  const revoked = { keyId: 'k1', reason: 'other', comment, requestedAt: now, revokedAt: now };
+  event.setData(Buffer.from(JSON.stringify(revoked)).toString('base64'));
+  const actor = { type: 'system', id: 'test' };
+  const names = { commandId: id, requestId: id, $correlationId: id, $causationId: id };
+  const metadata = { schemaVersion: 1, actor, reason: 'test', ...names };
+  event.setCustomMetadata(Buffer.from(JSON.stringify(metadata)).toString('base64'));
   const read = new streamsPb.ReadResp.ReadEvent();
   read.setEvent(event);
   read.setCommitPosition(String(position));

@@ -1,3 +1,4 @@
+import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
 import { openRead } from './client-channel.js';
 import type { Connection } from './connection.js';
 import { ReadCall } from './read-call.js';
@@ -9,12 +10,16 @@ const BATCH = 500;
 /** Tries of a read whose call is broken off before anything came: somebody else's may have ended the connection. */
 const TRIES = 3;
 
+/** How long a store may look for the next event that is asked for, as long as it answers other questions. */
+const LONGEST_SEARCH_MS = 10 * 60_000;
+
 /**
  * One read that ends, in either direction, over the client's own channel. The client's `readAll` and `readStream` give
  * `created` in whole seconds and cannot be left halfway; this gives milliseconds and ends with its reader. While the
  * reader is slow the server waits.
  *
- * @throws EventStoreUnavailable if nothing came for the connection's timeout, EventStoreRefused
+ * @throws EventStoreUnavailable if nothing came for the connection's timeout and the store answers nothing else either,
+ * EventStoreRefused
  */
 export async function* readLog(
   connection: Connection,
@@ -70,17 +75,15 @@ async function* readOnce(
       if (call.failure) throw call.brokenOff && !begun ? new BrokenOff(call.failure) : call.failure;
       if (silence) throw silence;
       if (call.ended) return;
-      const sentAt = performance.now();
-      const silent = setTimeout(() => {
-        connection.unheard('none', sentAt);
-        silence = connection.unavailable(`gave nothing for ${connection.timeoutMs} ms`, 'not-done');
+      const listened = watchSilence(connection, (error) => {
+        silence = error;
         wake();
-      }, connection.timeoutMs);
+      });
       await new Promise<void>((resolve) => {
         wake = resolve;
         if (call.waiting > 0 || call.ended || call.failure || signal.aborted) resolve();
       });
-      clearTimeout(silent);
+      listened();
     }
   } finally {
     signal.removeEventListener('abort', onNews);
@@ -98,4 +101,37 @@ function take(call: ReadCall): RawResolved[] | undefined {
     if (typeof news === 'object' && !(news instanceof Checkpoint)) batch.push(news);
   }
   return batch;
+}
+
+/**
+ * A store that looks for rare events in a long log is silent meanwhile: one that is silent is asked whether it is there.
+ * @param gone told once that it does not answer, or was silent for too long
+ * @returns ends the watch
+ */
+function watchSilence(connection: Connection, gone: (error: Error) => void): () => void {
+  const since = performance.now();
+  let over = false;
+  let timer: NodeJS.Timeout;
+  const ask = async (): Promise<void> => {
+    try {
+      await connection.call('none', newestOf);
+      const silentMs = performance.now() - since;
+      if (silentMs > LONGEST_SEARCH_MS) throw connection.unavailable(`gave nothing for ${silentMs} ms`, 'not-done');
+      if (!over) listen();
+    } catch (error) {
+      if (!over) gone(error as Error);
+    }
+  };
+  const listen = (): void => {
+    timer = setTimeout(() => void ask(), connection.timeoutMs);
+  };
+  listen();
+  return () => {
+    over = true;
+    clearTimeout(timer);
+  };
+}
+
+async function newestOf(client: KurrentDBClient): Promise<void> {
+  for await (const _ of client.readAll({ direction: 'backwards', fromPosition: 'end', maxCount: 1 })) continue;
 }

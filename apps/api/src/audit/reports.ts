@@ -1,7 +1,8 @@
-import { AUDITED_STREAM_PREFIXES, refusal, type Instant, type RecordedEvent } from '@keyledger/contracts';
+import { AUDITED_STREAM_PREFIXES, refusal, type RecordedEvent } from '@keyledger/contracts';
 import {
   renderReport,
   runReport,
+  type Cut,
   type History,
   type KeyAt,
   type ReportFormat,
@@ -39,7 +40,7 @@ export class Reports {
     this.running += 1;
     const enough = AbortSignal.any([left, AbortSignal.timeout(LONGEST_MS)]);
     try {
-      const rows = runReport(head.report, head, this.source(enough));
+      const rows = runReport(head.report, head, this.source(await this.store.head(), enough));
       const first = await rows.next();
       const whole = async function* () {
         if (!first.done) yield first.value;
@@ -58,8 +59,13 @@ export class Reports {
     }
   }
 
-  private source(signal: AbortSignal): ReportSource {
-    return { events: (streams) => this.events(streams, signal), keysAt: (at) => this.keysAt(at, signal) };
+  /** @param head what comes behind it, though it be in the same instant, is not for one pass and not for another */
+  private source(head: bigint, signal: AbortSignal): ReportSource {
+    return {
+      events: (streams) => this.events(streams, signal),
+      eventsOf: (stream, count) => this.eventsOf(stream, count, signal),
+      keysAt: (at) => this.keysAt({ recordedUntil: at, position: head }, signal),
+    };
   }
 
   private async *events(streams: readonly string[], signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
@@ -72,8 +78,14 @@ export class Reports {
     }
   }
 
-  private async *keysAt(at: Instant, signal: AbortSignal): AsyncGenerator<KeyAt[]> {
-    for await (const found of this.history.keysAt({ recordedUntil: at }, { signal })) {
+  private async *eventsOf(stream: string, limit: number, signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
+    for await (const batch of this.store.readStream(stream, { direction: 'forwards', limit, signal })) {
+      yield await this.personal.revealDeep(batch);
+    }
+  }
+
+  private async *keysAt(cut: Cut, signal: AbortSignal): AsyncGenerator<KeyAt[]> {
+    for await (const found of this.history.keysAt(cut, { signal })) {
       yield await this.personal.revealDeep(found.map((one) => one.key()));
       await giveWay();
     }

@@ -1,6 +1,7 @@
 import { durationSeconds, plusSeconds, type Instant, type KeyEvent, type RecordedEvent } from '@keyledger/contracts';
-import { rotationRule, stateAt, type KeyState } from '@keyledger/domain';
-import { HOLDINGS, Holdings, KEY_COLUMNS, keyCells, keyRow, type HeldKey } from './holdings.js';
+import { evolveKey, rotationRule, stateAt, type KeyState } from '@keyledger/domain';
+import { KEY_COLUMNS, keyCells, keyRow, Keyspaces, linesOf, type HeldKey } from './holdings.js';
+import { InPassing } from './in-passing.js';
 import {
   columns,
   daysBetween,
@@ -10,6 +11,7 @@ import {
   secondsBetween,
   type Report,
   type ReportRow,
+  type ReportSource,
 } from './report.js';
 
 type EventOf<T extends KeyEvent['type']> = Extract<KeyEvent, { type: T }>;
@@ -29,6 +31,10 @@ changeReason: Why`;
 const thisEvent = (keyId: string, { position }: RecordedEvent): string =>
   eventsLink({ keyId, fromPosition: position, toPosition: position });
 
+/** Keys as they were at each place of the log; without the secrets that are over, of which no line tells. */
+const keysInPassing = (source: Pick<ReportSource, 'eventsOf'>): InPassing<KeyState> =>
+  new InPassing(source, (before, { event }) => ({ ...evolveKey(before, event as KeyEvent), retired: [] }));
+
 export const rotations: Report = {
   name: 'rotations',
   title: 'Rotations on time and late',
@@ -36,7 +42,7 @@ export const rotations: Report = {
     'Every rotation of the period: on time or late by the rule that held for the key when it was rotated, or ' +
     '"unscheduled" where none did. At the end the keys whose rotation was overdue at the instant.',
   period: true,
-  streams: HOLDINGS,
+  streams: ['key-', 'keyspace-'],
   columns: columns(`${KEY_COLUMNS}
 timing: On time or late
 secretCreatedAt: Old secret since
@@ -47,29 +53,30 @@ graceEndsAt: Old secret ends
 secretId: New secret
 previousSecretId: Old secret
 ${ACTOR_COLUMNS}`),
-  begin(question) {
-    const holdings = new Holdings();
+  begin(question, source) {
+    const keyspaces = new Keyspaces();
+    const keys = keysInPassing(source);
     return {
-      take(recorded) {
+      async take(recorded) {
         const { event } = recorded;
-        const before = event.type === 'KeyRotated' ? holdings.keys.get(event.data.keyId)?.state : undefined;
-        holdings.take(recorded);
-        if (event.type !== 'KeyRotated' || !before || !inPeriod(question, recorded.recordedAt)) return [];
-        if (!isWithin(question.within, before.keyspaceId)) return [];
-        return [rotationRow(holdings, before, recorded, event)];
-      },
-      *rest() {
-        for (const key of holdings.keys.values()) {
-          const row = isWithin(question.within, key.state.keyspaceId) && overdueRow(holdings, key, question.at);
-          if (row) yield row;
+        if (recorded.stream.startsWith('keyspace-')) keyspaces.take(recorded);
+        else {
+          const asked = event.type === 'KeyRotated' && inPeriod(question, recorded.recordedAt);
+          const before = asked ? await keys.before(recorded) : undefined;
+          keys.follow(recorded);
+          if (asked && before && isWithin(question.within, before.keyspaceId)) {
+            return [rotationRow(keyspaces, before, recorded, event)];
+          }
         }
+        return [];
       },
+      key: linesOf(question, (key) => overdueRow(keyspaces, key, question.at)),
     };
   },
 };
 
 /** When the current secret has to be replaced by the rule that holds for the key now, if one does. */
-function dueAtOf({ keyspaces }: Holdings, key: KeyState): Instant | undefined {
+function dueAtOf(keyspaces: Keyspaces, key: KeyState): Instant | undefined {
   const policy = keyspaces.get(key.keyspaceId)?.state.policy;
   const rule = policy && rotationRule(key, policy);
   const [current] = key.secrets;
@@ -80,13 +87,13 @@ function dueAtOf({ keyspaces }: Holdings, key: KeyState): Instant | undefined {
 }
 
 function rotationRow(
-  holdings: Holdings,
+  keyspaces: Keyspaces,
   before: KeyState,
   recorded: RecordedEvent,
   { data }: EventOf<'KeyRotated'>,
 ): ReportRow {
   const { rotatedAt, graceEndsAt, secret, previousSecretId } = data;
-  const dueAt = dueAtOf(holdings, before);
+  const dueAt = dueAtOf(keyspaces, before);
   const late = dueAt !== undefined && rotatedAt > dueAt;
   return {
     ...keyCells(before),
@@ -103,8 +110,8 @@ function rotationRow(
   };
 }
 
-function overdueRow(holdings: Holdings, key: HeldKey, at: Instant): ReportRow | undefined {
-  const dueAt = dueAtOf(holdings, key.state);
+function overdueRow(keyspaces: Keyspaces, key: HeldKey, at: Instant): ReportRow | undefined {
+  const dueAt = dueAtOf(keyspaces, key.state);
   if (dueAt === undefined || dueAt >= at || stateAt(key.state, at) !== 'active') return undefined;
   const secretCreatedAt = key.state.secrets[0]?.createdAt;
   return keyRow(key, { timing: 'overdue', secretCreatedAt, dueAt, lateDays: daysBetween(dueAt, at) });
@@ -117,7 +124,7 @@ export const revocations: Report = {
     'Every revocation of the period with the time from the request until it was on record. From then on it holds: it is ' +
     'shown to verifiers before the request is answered, or, where that was not possible, by the projector a moment later.',
   period: true,
-  streams: HOLDINGS,
+  streams: ['key-'],
   columns: columns(`${KEY_COLUMNS}
 reason: Reason
 comment: Comment
@@ -126,18 +133,18 @@ revokedAt: Decided
 recordedAt: On record
 secondsToEffect: Seconds from request to record
 ${ACTOR_COLUMNS}`),
-  begin(question) {
-    const holdings = new Holdings();
+  begin(question, source) {
+    const keys = keysInPassing(source);
     return {
-      take(recorded) {
-        holdings.take(recorded);
+      async take(recorded) {
         const { event, recordedAt } = recorded;
-        if (event.type !== 'KeyRevoked' || !inPeriod(question, recordedAt)) return [];
+        const asked = event.type === 'KeyRevoked' && inPeriod(question, recordedAt);
+        const key = asked ? await keys.before(recorded) : undefined;
+        keys.follow(recorded);
+        if (!asked || !key || !isWithin(question.within, key.keyspaceId)) return [];
         const { keyId, reason, comment, requestedAt, revokedAt } = event.data;
-        const state = holdings.keys.get(keyId)?.state;
-        if (!state || !isWithin(question.within, state.keyspaceId)) return [];
         const row = {
-          ...keyCells(state),
+          ...keyCells(key),
           reason,
           comment,
           requestedAt,
@@ -149,7 +156,6 @@ ${ACTOR_COLUMNS}`),
         };
         return [row];
       },
-      rest: () => [],
     };
   },
 };
@@ -183,15 +189,17 @@ keyspaceId: Keyspace
 count: How often
 firstAt: First
 lastAt: Last`),
-  begin(question) {
-    const keyspaceOf = new Map<string, string>();
+  begin(question, source) {
+    const places = new InPassing(source, placeBehind);
     const lines = new Map<string, Counted>();
     return {
-      take(recorded) {
-        const keyspaceId = placeOf(recorded, keyspaceOf);
-        if (inPeriod(question, recorded.recordedAt) && isWithin(question.within, keyspaceId)) {
-          count(lines, recorded, keyspaceId);
+      async take(recorded) {
+        if (inPeriod(question, recorded.recordedAt)) {
+          const keyspaceId = placeBehind(await places.before(recorded), recorded);
+          if (isWithin(question.within, keyspaceId)) count(lines, recorded, keyspaceId);
         }
+        places.follow(recorded);
+        return [];
       },
       rest: () => countedRows(lines),
     };
@@ -199,12 +207,10 @@ lastAt: Last`),
 };
 
 /** The keyspace that an event belongs to; of most events of a stream only its first says so. */
-function placeOf({ stream, event }: RecordedEvent, keyspaceOf: Map<string, string>): string | undefined {
-  const data = event.data as { keyspaceId?: string; keyId?: string; audience?: unknown };
+function placeBehind(before: string | undefined, { event }: RecordedEvent): string | undefined {
+  const data = event.data as { keyspaceId?: string; audience?: unknown };
   const { keyspaceId } = event.type === 'ChannelRegistered' ? (data.audience as { keyspaceId?: string }) : data;
-  if (keyspaceId === undefined) return keyspaceOf.get(stream);
-  keyspaceOf.set(stream, keyspaceId);
-  return keyspaceId;
+  return keyspaceId ?? before;
 }
 
 function count(lines: Map<string, Counted>, recorded: RecordedEvent, keyspaceId: string | undefined): void {

@@ -1,6 +1,7 @@
-import type { Instant, KeyEvent, KeyspaceEvent, RecordedEvent } from '@keyledger/contracts';
-import { evolveKey, keyspaceDecider, stateAt, type KeyspaceState, type KeyState } from '@keyledger/domain';
-import { eventsLink, type ReportRow } from './report.js';
+import type { Instant, KeyspaceEvent, RecordedEvent } from '@keyledger/contracts';
+import { keyspaceDecider, stateAt, type KeyspaceState, type KeyState } from '@keyledger/domain';
+import type { KeyAt } from '../replay.js';
+import { eventsLink, isWithin, type ReportQuestion, type ReportRow } from './report.js';
 
 /** A key as it stands. */
 export interface HeldKey {
@@ -17,31 +18,14 @@ export interface HeldKeyspace {
   position: bigint;
 }
 
-/** Prefixes of the streams that `Holdings` is made from. */
-export const HOLDINGS = ['key-', 'keyspace-'] as const;
-
-/** All keys and keyspaces as the events up to now make them: the same `evolve` as everywhere. */
-export class Holdings {
-  readonly keys = new Map<string, HeldKey>();
-  readonly keyspaces = new Map<string, HeldKeyspace>();
-
+/** All keyspaces as the events up to now make them: there are few. */
+export class Keyspaces extends Map<string, HeldKeyspace> {
   take(recorded: RecordedEvent): void {
-    if (recorded.stream.startsWith('key-')) this.takeKey(recorded as RecordedEvent<KeyEvent>);
-    else if (recorded.stream.startsWith('keyspace-')) this.takeKeyspace(recorded as RecordedEvent<KeyspaceEvent>);
-  }
-
-  private takeKey({ event, position }: RecordedEvent<KeyEvent>): void {
-    const before = this.keys.get(event.data.keyId);
-    const state = slim(evolveKey(before?.state, event));
-    if (before) Object.assign(before, { state, position });
-    else this.keys.set(state.keyId, { state, position });
-  }
-
-  private takeKeyspace({ event, position, recordedAt, metadata }: RecordedEvent<KeyspaceEvent>): void {
+    if (!recorded.stream.startsWith('keyspace-')) return;
+    const { event, position, recordedAt, metadata } = recorded as RecordedEvent<KeyspaceEvent>;
     const { keyspaceId } = event.data;
-    const state = keyspaceDecider.evolve(this.keyspaces.get(keyspaceId)?.state, event);
-    if (!state) return;
-    this.keyspaces.set(keyspaceId, { state, position, since: recordedAt, changedBy: metadata.actor.id });
+    const state = keyspaceDecider.evolve(this.get(keyspaceId)?.state, event);
+    if (state) this.set(keyspaceId, { state, position, since: recordedAt, changedBy: metadata.actor.id });
   }
 }
 
@@ -50,7 +34,7 @@ export class Lifetimes {
   private readonly byKeyspace = new Map<string, { from: bigint; maxLifetime: string }[]>();
 
   /** @param keyspaces as they are since the event */
-  take({ event, position }: RecordedEvent, keyspaces: ReadonlyMap<string, HeldKeyspace>): void {
+  take({ event, position }: RecordedEvent, keyspaces: Keyspaces): void {
     const { keyspaceId } = event.data as { keyspaceId: string };
     const policy = keyspaces.get(keyspaceId)?.state.policy;
     if (!policy) return;
@@ -64,14 +48,23 @@ export class Lifetimes {
   }
 }
 
-/** How often and until when each key was used. */
+/** Keys of which it is held at once how they were used: some 30 MB. */
+const MOST_USED_HELD = 100_000;
+
+/** How often and until when each key was used: of as many keys at once as fit, in the order of ids, pass by pass. */
 export class Uses {
   /** Counts by secret in pairs: nearly every key has one or two secrets. */
   private readonly byKey = new Map<string, { lastUsedAt?: Instant; secrets: [secretId: string, count: number][] }>();
+  /** The keys of this pass: from one id on, and before another. */
+  private from = '';
+  private before: string | undefined;
+
+  constructor(private readonly mostHeld = MOST_USED_HELD) {}
 
   take({ event }: RecordedEvent): void {
     if (event.type !== 'KeyUsageRecorded') return;
     const { keyId, secrets } = event.data;
+    if (!this.covers(keyId)) return;
     const known = this.byKey.get(keyId) ?? { secrets: [] };
     this.byKey.set(keyId, known);
     for (const { secretId, lastUsedAt, count } of secrets) {
@@ -81,6 +74,24 @@ export class Uses {
       else known.secrets.push([secretId, count]);
       if (lastUsedAt !== undefined && lastUsedAt > (known.lastUsedAt ?? '')) known.lastUsedAt = lastUsedAt;
     }
+    if (this.byKey.size > this.mostHeld) this.shrink();
+  }
+
+  /** Whether this pass is about the key. */
+  covers(keyId: string): boolean {
+    return keyId >= this.from && (this.before === undefined || keyId < this.before);
+  }
+
+  /** Goes on to the keys that did not fit; false: there are none. */
+  next(): boolean {
+    if (this.before === undefined) return false;
+    this.byKey.clear();
+    [this.from, this.before] = [this.before, undefined];
+    return true;
+  }
+
+  get held(): number {
+    return this.byKey.size;
   }
 
   lastUsedAt(keyId: string): Instant | undefined {
@@ -90,12 +101,12 @@ export class Uses {
   count(keyId: string): number {
     return (this.byKey.get(keyId)?.secrets ?? []).reduce((sum, [, count]) => sum + count, 0);
   }
-}
 
-/** No report asks for secrets that are over, and there may be five of them for each of many keys. */
-function slim(state: KeyState): KeyState {
-  if (state.retired.length > 0) state.retired = [];
-  return state;
+  private shrink(): void {
+    const dropped = [...this.byKey.keys()].sort().slice(Math.ceil(this.mostHeld / 2));
+    for (const keyId of dropped) this.byKey.delete(keyId);
+    this.before = dropped[0];
+  }
 }
 
 /** What every line about a key begins with. */
@@ -115,6 +126,14 @@ export function keyRow({ state, position }: HeldKey, cells: Omit<ReportRow, 'eve
   const events = eventsLink({ keyId: state.keyId, toPosition: position });
   return { ...keyCells(state), ...cells, events };
 }
+
+/** Of every report about all keys as they stood: a line or none for each that the reader may see. */
+export const linesOf =
+  ({ within }: ReportQuestion, line: (key: KeyAt) => ReportRow | undefined) =>
+  (key: KeyAt): ReportRow[] => {
+    const row = isWithin(within, key.state.keyspaceId) && line(key);
+    return row ? [row] : [];
+  };
 
 /** Whether it gives access, or would without more than time passing or somebody reinstating it. */
 export function isHeld({ state }: HeldKey, at: Instant): boolean {

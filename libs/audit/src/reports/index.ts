@@ -1,8 +1,9 @@
 import { changesByActor, revocations, rotations } from './change-reports.js';
-import { inventory, neverUsed, olderThanPolicy, policies, scopeHolders } from './key-reports.js';
+import { inventory, neverUsed, olderThanPolicy, policies } from './key-reports.js';
 import { leaks } from './leak-report.js';
 import type { Report } from './report.js';
 import { accessReview } from './review-report.js';
+import { scopeHolders } from './scope-report.js';
 
 export { renderReport, REPORT_FORMATS, type ReportFormat, type ReportHead } from './render.js';
 export { PAGE_POLICY } from './page-style.js';

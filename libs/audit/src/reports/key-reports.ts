@@ -1,24 +1,7 @@
 import { durationSeconds, plusSeconds } from '@keyledger/contracts';
 import { stateAt } from '@keyledger/domain';
-import type { KeyAt } from '../replay.js';
-import { Holdings, isHeld, KEY_COLUMNS, keyRow, Lifetimes, Uses, type HeldKeyspace } from './holdings.js';
-import {
-  columns,
-  daysBetween,
-  eventsLink,
-  isWithin,
-  type Report,
-  type ReportQuestion,
-  type ReportRow,
-} from './report.js';
-
-/** Of every report about all keys as they stood: a line or none for each that the reader may see. */
-const linesOf =
-  ({ within }: ReportQuestion, line: (key: KeyAt) => ReportRow | undefined) =>
-  (key: KeyAt): ReportRow[] => {
-    const row = isWithin(within, key.state.keyspaceId) && line(key);
-    return row ? [row] : [];
-  };
+import { isHeld, KEY_COLUMNS, Keyspaces, keyRow, Lifetimes, linesOf, Uses, type HeldKeyspace } from './holdings.js';
+import { columns, daysBetween, eventsLink, isWithin, type Report, type ReportRow } from './report.js';
 
 export const inventory: Report = {
   name: 'inventory',
@@ -48,6 +31,7 @@ revokedAt: Revoked`),
       take: (recorded) => uses.take(recorded),
       key: linesOf(question, (key) => {
         const { keyId, kind, scopes, createdAt, expiresAt, secrets, decoy, revocation } = key.state;
+        if (!uses.covers(keyId)) return undefined;
         const secretCreatedAt = secrets[0]?.createdAt;
         return keyRow(key, {
           kind,
@@ -64,7 +48,7 @@ revokedAt: Revoked`),
           revokedAt: revocation?.revokedAt,
         });
       }),
-      rest: () => [],
+      isUnfinished: () => uses.next(),
     };
   },
 };
@@ -88,13 +72,12 @@ maxLifetimeAtIssue: Longest life when it was issued
 allowedUntil: Allowed until
 overDays: Days over`),
   begin(question) {
-    const holdings = new Holdings();
-    const { keyspaces } = holdings;
+    const keyspaces = new Keyspaces();
     const lifetimes = new Lifetimes();
     const { at } = question;
     return {
       take(recorded) {
-        holdings.take(recorded);
+        keyspaces.take(recorded);
         lifetimes.take(recorded, keyspaces);
       },
       key: linesOf(question, (key) => {
@@ -115,7 +98,6 @@ overDays: Days over`),
           overDays: over ? daysBetween(allowedUntil, at) : undefined,
         });
       }),
-      rest: () => [],
     };
   },
 };
@@ -142,51 +124,11 @@ expiresAt: Expires`),
       key: linesOf(question, (key) => {
         const { keyId, createdAt, expiresAt, scopes } = key.state;
         const state = stateAt(key.state, at);
+        if (!uses.covers(keyId)) return undefined;
         if (uses.lastUsedAt(keyId) !== undefined || !isHeld(key, at) || state === 'pending') return undefined;
         return keyRow(key, { state, scopes, createdAt, unusedDays: daysBetween(createdAt, at), expiresAt });
       }),
-      rest: () => [],
-    };
-  },
-};
-
-export const scopeHolders: Report = {
-  name: 'scope-holders',
-  title: 'Who holds which scope',
-  description:
-    'For every scope the keys that held it at the instant and were neither revoked nor expired. A scope that ends in ' +
-    '":*" grants everything below it.',
-  period: false,
-  streams: [],
-  columns: columns(`scope: Scope
-${KEY_COLUMNS}
-state: State
-createdAt: Issued
-expiresAt: Expires`),
-  begin(question) {
-    const { at } = question;
-    const holders = new Map<string, ReportRow[]>();
-    const line = linesOf(question, (key) => {
-      const { createdAt, expiresAt } = key.state;
-      return isHeld(key, at) ? keyRow(key, { state: stateAt(key.state, at), createdAt, expiresAt }) : undefined;
-    });
-    return {
-      take: () => undefined,
-      key(key) {
-        for (const row of line(key)) {
-          for (const scope of key.state.scopes) {
-            const known = holders.get(scope);
-            if (known) known.push(row);
-            else holders.set(scope, [row]);
-          }
-        }
-        return [];
-      },
-      *rest() {
-        for (const scope of [...holders.keys()].sort()) {
-          for (const row of holders.get(scope) ?? []) yield { scope, ...row };
-        }
-      },
+      isUnfinished: () => uses.next(),
     };
   },
 };
@@ -216,11 +158,11 @@ since: Since
 changedBy: By
 archivedAt: Archived`),
   begin({ within }) {
-    const holdings = new Holdings();
+    const keyspaces = new Keyspaces();
     return {
-      take: (recorded) => holdings.take(recorded),
+      take: (recorded) => keyspaces.take(recorded),
       *rest() {
-        for (const keyspace of holdings.keyspaces.values()) {
+        for (const keyspace of keyspaces.values()) {
           if (isWithin(within, keyspace.state.keyspaceId)) yield policyRow(keyspace);
         }
       },

@@ -6,7 +6,6 @@ interface LeakLine {
   source: string;
   detectedAt: Instant;
   position: bigint;
-  asked: boolean;
   match?: {
     keyId: string;
     secretId: string;
@@ -50,13 +49,13 @@ secondsToResolution: Seconds to the close`),
       take(recorded) {
         if (recorded.event.type === 'LeakReported') {
           const { leakId, source, reportedAt } = recorded.event.data;
-          const asked = inPeriod(question, recorded.recordedAt);
-          found.set(leakId, { leakId, source, detectedAt: reportedAt, position: recorded.position, asked });
+          if (!inPeriod(question, recorded.recordedAt)) return;
+          found.set(leakId, { leakId, source, detectedAt: reportedAt, position: recorded.position });
         } else follow(found, recorded);
       },
       *rest() {
         for (const line of found.values()) {
-          if (line.asked && isWithin(question.within, line.match?.keyspaceId)) yield leakRow(line);
+          if (isWithin(question.within, line.match?.keyspaceId)) yield leakRow(line);
         }
       },
     };

@@ -25,18 +25,25 @@ export interface ReportQuestion {
   within: 'all' | readonly string[];
 }
 
-/** A report in the making: it is told every event in log order, gives lines on the way, and the rest at the end. */
+/**
+ * A report in the making: it is told every event in log order, gives lines on the way, and the rest at the end. Beside
+ * what it gives at the end it holds a bounded number of anything; what does not fit is left to another pass.
+ */
 export interface ReportFold {
-  take(recorded: RecordedEvent): Iterable<ReportRow> | void;
+  take?(recorded: RecordedEvent): Iterable<ReportRow> | void | Promise<Iterable<ReportRow>>;
   /** Of a report about all keys: told each as it stood at the instant, in the order of ids, behind the events. */
   key?(key: KeyAt): Iterable<ReportRow>;
-  rest(): Iterable<ReportRow>;
+  rest?(): Iterable<ReportRow>;
+  /** Asked at the end: whether everything is to be told once more, for what did not fit into memory. */
+  isUnfinished?(): boolean;
 }
 
 /** What reports are made from. */
 export interface ReportSource {
   /** Events of the streams with these prefixes, in log order. */
   events(streams: readonly string[]): AsyncIterable<readonly RecordedEvent[]>;
+  /** So many events of one stream, from its first. Read to their end: stores close on whoever breaks off too often. */
+  eventsOf(stream: string, count: number): AsyncIterable<readonly RecordedEvent[]>;
   /** Every key as it was on record at the instant, in the order of ids. */
   keysAt(at: Instant): AsyncIterable<readonly KeyAt[]>;
 }
@@ -50,30 +57,50 @@ export interface Report {
   /** Prefixes of the streams whose events it is made from. */
   streams: readonly string[];
   columns: readonly ReportColumn[];
-  begin(question: ReportQuestion): ReportFold;
+  begin(question: ReportQuestion, source: Pick<ReportSource, 'eventsOf'>): ReportFold;
 }
 
-/** The lines of a report, made in one pass over what it is made from and no further than its instant. */
+/** The lines of a report, made from what is on record until its instant, in as many passes as its memory needs. */
 export async function* runReport(
   report: Report,
   question: ReportQuestion,
   source: ReportSource,
 ): AsyncGenerator<ReportRow[], void, undefined> {
-  const fold = report.begin(question);
-  for await (const batch of source.events(report.streams)) {
-    const until = batch.findIndex(({ recordedAt }) => recordedAt > question.at);
-    const rows = (until < 0 ? batch : batch.slice(0, until)).flatMap((one) => [...(fold.take(one) ?? [])]);
-    if (rows.length > 0) yield rows;
-    if (until >= 0) break;
-  }
-  if (fold.key) {
-    for await (const keys of source.keysAt(question.at)) {
-      const rows = keys.flatMap((one) => [...(fold.key?.(one) ?? [])]);
-      if (rows.length > 0) yield rows;
+  const fold = report.begin(question, source);
+  do {
+    if (fold.take) yield* rowsOfEvents(fold, question, source.events(report.streams));
+    if (fold.key) {
+      for await (const keys of source.keysAt(question.at)) {
+        const rows = keys.flatMap((one) => [...(fold.key?.(one) ?? [])]);
+        if (rows.length > 0) yield rows;
+      }
     }
+    yield* inBatches(fold.rest?.() ?? []);
+  } while (fold.isUnfinished?.());
+}
+
+async function* rowsOfEvents(
+  fold: ReportFold,
+  { at }: ReportQuestion,
+  events: AsyncIterable<readonly RecordedEvent[]>,
+): AsyncGenerator<ReportRow[], void, undefined> {
+  for await (const batch of events) {
+    const rows: ReportRow[] = [];
+    for (const recorded of batch) {
+      if (recorded.recordedAt > at) {
+        yield rows;
+        return;
+      }
+      const said = fold.take?.(recorded) ?? [];
+      rows.push(...(said instanceof Promise ? await said : said));
+    }
+    if (rows.length > 0) yield rows;
   }
+}
+
+function* inBatches(given: Iterable<ReportRow>): Generator<ReportRow[], void, undefined> {
   let rows: ReportRow[] = [];
-  for (const row of fold.rest()) {
+  for (const row of given) {
     if (rows.push(row) < ROWS_AT_ONCE) continue;
     yield rows;
     rows = [];

@@ -130,8 +130,10 @@ export class Story {
     if (!report) throw new RangeError(`there is no report ${name}`);
     const events = (streams: readonly string[]): AsyncIterable<RecordedEvent[]> =>
       inBatches(this.log.filter(({ stream }) => streams.some((prefix) => stream.startsWith(prefix))));
+    const eventsOf = (stream: string, count: number): AsyncIterable<RecordedEvent[]> =>
+      inBatches(this.log.filter((one) => one.stream === stream).slice(0, count));
     const rows: ReportRow[] = [];
-    for await (const batch of runReport(report, { within: 'all', ...question }, { events, keysAt }))
+    for await (const batch of runReport(report, { within: 'all', ...question }, { events, eventsOf, keysAt }))
       rows.push(...batch);
     return JSON.parse(JSON.stringify(rows)) as ReportRow[];
   }

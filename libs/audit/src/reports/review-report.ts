@@ -1,6 +1,5 @@
-import type { RecordedEvent, ReviewEvent, ReviewedKey } from '@keyledger/contracts';
+import type { KeyStateName, RecordedEvent, ReviewEvent, ReviewedKey } from '@keyledger/contracts';
 import { attestedKeys, reviewDecider, stateAt, type Attestation, type ReviewState } from '@keyledger/domain';
-import { Holdings } from './holdings.js';
 import { columns, eventsLink, inPeriod, isWithin, type Report, type ReportRow } from './report.js';
 
 /** Decisions of access reviews, and whether they were carried out: the state of each key stands beside them. */
@@ -11,7 +10,7 @@ export const accessReview: Report = {
     'Every key of every access review that was started in the period: who attested what and when, what is outstanding, ' +
     'and in which state the key was at the instant.',
   period: true,
-  streams: ['key-', 'review-'],
+  streams: ['review-'],
   columns: columns(`reviewId: Review
 reviewName: Name of the review
 reviewStatus: State of the review
@@ -32,30 +31,35 @@ scopes: Scopes that are enough
 replacementKeyId: Key in its place
 keyState: State of the key`),
   begin(question) {
-    const holdings = new Holdings();
-    const reviews = new Map<string, { state: ReviewState; asked: boolean; from: bigint; to: bigint }>();
+    const reviews = new Map<string, { state: ReviewState; from: bigint; to: bigint }>();
+    /** Of the keys under review. */
+    let keyStates: Map<string, KeyStateName | undefined> | undefined;
     return {
       take(recorded) {
-        if (!recorded.stream.startsWith('review-')) return holdings.take(recorded);
-        const { event, position } = recorded as RecordedEvent<ReviewEvent>;
+        const { event, position, recordedAt } = recorded as RecordedEvent<ReviewEvent>;
         const { reviewId } = event.data;
         const known = reviews.get(reviewId);
+        // Only of those that are asked about there is anything to hold.
+        if (!known && (event.type !== 'AccessReviewStarted' || !inPeriod(question, recordedAt))) return;
         const state = reviewDecider.evolve(known?.state, event);
-        const asked = known?.asked ?? inPeriod(question, recorded.recordedAt);
-        if (state) reviews.set(reviewId, { state, asked, from: known?.from ?? position, to: position });
+        if (state) reviews.set(reviewId, { state, from: known?.from ?? position, to: position });
+      },
+      key({ state }) {
+        keyStates ??= new Map(
+          [...reviews.values()].flatMap((one) => one.state.keys).map((key) => [key.keyId, undefined]),
+        );
+        if (keyStates.has(state.keyId)) keyStates.set(state.keyId, stateAt(state, question.at));
+        return [];
       },
       *rest() {
-        for (const { state, asked, from, to } of reviews.values()) {
-          if (!asked) continue;
+        for (const { state, from, to } of reviews.values()) {
           const said = attestedKeys(state);
           for (const key of state.keys) {
             if (!isWithin(question.within, key.keyspaceId)) continue;
-            const held = holdings.keys.get(key.keyId)?.state;
-            const keyState = held && stateAt(held, question.at);
             const place = { fromPosition: from, toPosition: to };
             yield {
               ...reviewRow(state, key, said.get(key.keyId), question.at),
-              keyState,
+              keyState: keyStates?.get(key.keyId),
               events: eventsOf(key, place),
             };
           }
