@@ -38,9 +38,9 @@ export interface HistoryOptions {
  */
 const BYTES_PER_EVENT = 256;
 /** Events of keys that an answer has to read beside a snapshot, at most. */
-const MOST_BETWEEN = 100_000;
+const MOST_BETWEEN = 25_000;
 /** A snapshot is made beside all that the process has to do: it holds less at once, and reads more often. */
-const HELD_IN_MAKING = 25_000;
+const HELD_IN_MAKING = 10_000;
 
 /**
  * All keys as they were, at bounded memory: the newest snapshot before the moment, merged with the events since.
