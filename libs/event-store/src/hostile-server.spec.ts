@@ -265,6 +265,16 @@ describe('a read of rare events, for which the server looks longer than an answe
   });
 });
 
+it('a stream that the server does not give is waited for no longer than an answer may take, whatever else it answers', async () => {
+  const ofOneStream = (request: streamsPb.ReadReq): boolean => request.getOptions()?.hasStream() ?? false;
+  const peer = await hostile({
+    onRead: (call) => {
+      if (!ofOneStream(call.request)) call.end();
+    },
+  });
+  await expect(peer.store.load(STREAM)).rejects.toMatchObject({ name: 'EventStoreUnavailable', outcome: 'not-done' });
+});
+
 interface Recorded {
   id: string;
   revision: number;

@@ -10,7 +10,7 @@ const BATCH = 500;
 /** Tries of a read whose call is broken off before anything came: somebody else's may have ended the connection. */
 const TRIES = 3;
 
-/** How long a store may look for the next event that is asked for, as long as it answers other questions. */
+/** How long a store may look through the whole log for the next event, as long as it answers other questions. */
 const LONGEST_SEARCH_MS = 10 * 60_000;
 
 /**
@@ -18,8 +18,8 @@ const LONGEST_SEARCH_MS = 10 * 60_000;
  * `created` in whole seconds and cannot be left halfway; this gives milliseconds and ends with its reader. While the
  * reader is slow the server waits.
  *
- * @throws EventStoreUnavailable if nothing came for the connection's timeout and the store answers nothing else either,
- * EventStoreRefused
+ * @throws EventStoreUnavailable if nothing came for the connection's timeout; of `$all` only if the store answers nothing
+ * else either. EventStoreRefused
  */
 export async function* readLog(
   connection: Connection,
@@ -75,10 +75,11 @@ async function* readOnce(
       if (call.failure) throw call.brokenOff && !begun ? new BrokenOff(call.failure) : call.failure;
       if (silence) throw silence;
       if (call.ended) return;
-      const listened = watchSilence(connection, (error) => {
+      const gone = (error: Error): void => {
         silence = error;
         wake();
-      });
+      };
+      const listened = 'stream' in spec.of ? timeOut(connection, gone) : watchSilence(connection, gone);
       await new Promise<void>((resolve) => {
         wake = resolve;
         if (call.waiting > 0 || call.ended || call.failure || signal.aborted) resolve();
@@ -103,6 +104,16 @@ function take(call: ReadCall): RawResolved[] | undefined {
   return batch;
 }
 
+/** A stream is found at once, or not at all. Ended as `watchSilence`. */
+function timeOut(connection: Connection, gone: (error: Error) => void): () => void {
+  const sentAt = performance.now();
+  const timer = setTimeout(() => {
+    connection.unheard('none', sentAt);
+    gone(connection.unavailable(`gave nothing for ${connection.timeoutMs} ms`, 'not-done'));
+  }, connection.timeoutMs);
+  return () => clearTimeout(timer);
+}
+
 /**
  * A store that looks for rare events in a long log is silent meanwhile: one that is silent is asked whether it is there.
  * @param gone told once that it does not answer, or was silent for too long
@@ -116,7 +127,8 @@ function watchSilence(connection: Connection, gone: (error: Error) => void): () 
     try {
       await connection.call('none', newestOf);
       const silentMs = performance.now() - since;
-      if (silentMs > LONGEST_SEARCH_MS) throw connection.unavailable(`gave nothing for ${silentMs} ms`, 'not-done');
+      if (silentMs > LONGEST_SEARCH_MS)
+        throw connection.unavailable(`gave nothing for ${Math.round(silentMs)} ms`, 'not-done');
       if (!over) listen();
     } catch (error) {
       if (!over) gone(error as Error);
