@@ -207,18 +207,19 @@ describe('a channel of the format cloudevents', () => {
     expect(requests.some(({ events, bytes }) => events < 100 && bytes > 250 * 1024)).toBe(true);
   });
 
-  it('waits as long as its receiver says in Retry-After, and sends the same again', async () => {
+  it('waits as long as its receiver says in Retry-After, and sends the same events again, first and in order', async () => {
     const path = `/v1/channels/${(await trailTo('/busy', { keyspaceId })).channelId}`;
     // All of a life is there before the first request goes out: with the next one may come what has happened since.
     expect((await desk.admin.patch(path, { enabled: false })).status).toBe(200);
     const keyId = await life(keyspaceId);
     expect((await desk.admin.patch(path, { enabled: true })).status).toBe(200);
     await eventually('its trail came', () => expect(typesOf('/busy', keyId)).toEqual(LIFE));
-    // What the receiver was too busy for has come too, and may be all of it.
-    await eventually('it was sent again', () => receiver.at('/busy').length > 1);
-    const [first, second] = receiver.at('/busy');
-    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
-    expect(eventsIn(second as Delivery)).toEqual(eventsIn(first as Delivery));
+    const [first] = receiver.at('/busy');
+    const refused = eventsIn(first as Delivery);
+    // It may be cut into other requests: what the store brings together is not up to us.
+    const again = (): Pushed[] => receiver.at('/busy').slice(1).flatMap(eventsIn);
+    await eventually('it was sent again', () => again().length >= refused.length);
+    expect(again().slice(0, refused.length)).toEqual(refused);
     expect(Number(busyAt[1]) - Number(busyAt[0])).toBeGreaterThanOrEqual(BUSY_SECONDS * 1000);
   });
 
