@@ -12,7 +12,7 @@ import { Decisions, EventStore } from '@keyledger/event-store';
 import { Sealing } from '@keyledger/platform';
 import { compactDecrypt, exportJWK, generateKeyPair, type CryptoKey, type JWK } from 'jose';
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Client, Delivery, Receiver } from '../support/index.js';
+import { eventually, type Client, type Delivery, type Receiver } from '../support/index.js';
 import type { ChannelEvent, KeyEvent, LeakResponse, RecordedEvent } from '@keyledger/contracts';
 
 const SEALING = { id: 'test', key: Buffer.alloc(32, 7) };
@@ -139,8 +139,20 @@ export class Holder {
     this.held = [firstKey];
   }
 
+  /** Uses its secrets again and again until it has got so many new ones. */
+  async useThrough(rotations: number, timeoutMs: number): Promise<void> {
+    await eventually(
+      `it was rotated ${rotations} times`,
+      async () => {
+        await this.use();
+        return this.held.length > rotations;
+      },
+      { timeoutMs },
+    );
+  }
+
   /** Each of its two secrets once. */
-  async use(): Promise<void> {
+  private async use(): Promise<void> {
     for (; this.seen < this.receiver.deliveries.length; this.seen++) {
       const opened = await this.keys.open(secretIn(this.receiver.deliveries[this.seen] as Delivery).jwe);
       if (opened.key !== this.held.at(-1)) this.held.push(opened.key);

@@ -12,6 +12,24 @@ const TRIES: JobsOptions = {
   removeOnFail: { count: 1000, age: 7 * 86_400 },
 };
 
+/** A job that begins at an instant. */
+export interface TimedJob<T> {
+  /** It follows from what the job is about, so that the same job is in its queue once, whoever puts it there. */
+  id: string;
+  /** Milliseconds since the Unix epoch; now, if that has passed. */
+  at: number;
+  data: T;
+}
+
+/** A sweep puts a lost or failed one in again, so that one that is over must leave nothing that stands in its way. */
+const TIMED: JobsOptions = {
+  attempts: 4,
+  backoff: { type: 'exponential', delay: 500, jitter: 0.5 },
+  removeOnComplete: true,
+  removeOnFail: true,
+};
+const ADDED_AT_ONCE = 1000;
+
 export interface ProcessOptions {
   concurrency: number;
   /** How long a worker may be silent before another takes its job over. */
@@ -48,6 +66,19 @@ export class Queues {
     queue.on('error', (error) => this.logger.warn({ err: error, queue: name }, 'a queue cannot reach Redis'));
     this.queues.set(name, queue);
     return queue;
+  }
+
+  /** Puts in those jobs that are not there. @throws an error of Redis; some may be there then, and again is always right */
+  async addTimed<T>(queue: QueueName, name: string, jobs: readonly TimedJob<T>[], nowMs: number): Promise<void> {
+    for (let from = 0; from < jobs.length; from += ADDED_AT_ONCE) {
+      await this.queue(queue).addBulk(
+        jobs.slice(from, from + ADDED_AT_ONCE).map(({ id, at, data }) => ({
+          name,
+          data,
+          opts: { ...TIMED, jobId: id, delay: Math.max(0, at - nowMs) },
+        })),
+      );
+    }
   }
 
   /** Has somebody hear of every try of a job that this process ends. */

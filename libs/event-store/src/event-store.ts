@@ -7,7 +7,7 @@ import { decode, decodeStored, encode, positionOf, type Decoder, type NewEvent, 
 import { Connection } from './connection.js';
 import { CorruptEvent, EventStoreUnavailable, RevisionConflict } from './errors.js';
 import type { EventBatch, SubscribeOptions } from './feed.js';
-import { readLog } from './log-reading.js';
+import { readLog, readNewest } from './log-reading.js';
 import type { ReadDirection } from './read-wire.js';
 import { readStored, type ReadStoredOptions } from './stored-reading.js';
 import { subscribe } from './subscription.js';
@@ -209,9 +209,7 @@ export class EventStore {
 
   /** Position of the newest event of the log, the store's own included; 0 if it is empty. */
   async head(): Promise<bigint> {
-    const [newest] = await this.read((client) =>
-      client.readAll({ direction: 'backwards', fromPosition: 'end', maxCount: 1 }),
-    );
+    const [newest] = await this.read(readNewest);
     return newest ? positionOf(newest) : 0n;
   }
 

@@ -1,4 +1,4 @@
-import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
+import type { KurrentDBClient, ResolvedEvent } from '@kurrent/kurrentdb-client';
 import { openRead } from './client-channel.js';
 import type { Connection } from './connection.js';
 import { ReadCall } from './read-call.js';
@@ -125,7 +125,9 @@ function watchSilence(connection: Connection, gone: (error: Error) => void): () 
   let timer: NodeJS.Timeout;
   const ask = async (): Promise<void> => {
     try {
-      await connection.call('none', newestOf);
+      await connection.call('none', async (client) => {
+        for await (const _ of readNewest(client)) continue;
+      });
       const silentMs = performance.now() - since;
       if (silentMs > LONGEST_SEARCH_MS)
         throw connection.unavailable(`gave nothing for ${Math.round(silentMs)} ms`, 'not-done');
@@ -144,6 +146,7 @@ function watchSilence(connection: Connection, gone: (error: Error) => void): () 
   };
 }
 
-async function newestOf(client: KurrentDBClient): Promise<void> {
-  for await (const _ of client.readAll({ direction: 'backwards', fromPosition: 'end', maxCount: 1 })) continue;
+/** The newest event of the log, the store's own included: what to ask when any answer will do. */
+export function readNewest(client: KurrentDBClient): AsyncIterable<ResolvedEvent> {
+  return client.readAll({ direction: 'backwards', fromPosition: 'end', maxCount: 1 });
 }

@@ -161,10 +161,9 @@ export class RedisLink {
 
   private async runAll(joints: readonly Joint[], replies: unknown[]): Promise<void> {
     for (let from = 0; from < joints.length; from += COMMANDS_PER_PIPELINE) {
-      const undone = await this.runPipeline(joints.slice(from, from + COMMANDS_PER_PIPELINE), replies);
-      if (undone.length === 0) continue;
-      const unknown = await this.runPipeline(undone, replies);
-      if (unknown.length > 0) await this.runPipeline(unknown, replies);
+      // Thrice at most: one MSETNX, the script by its name, the script as text.
+      let undone = joints.slice(from, from + COMMANDS_PER_PIPELINE);
+      while (undone.length > 0) undone = await this.runPipeline(undone, replies);
     }
   }
 

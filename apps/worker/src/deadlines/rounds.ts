@@ -1,6 +1,5 @@
 import type { Instant } from '@keyledger/contracts';
 import type { DeadlineEntry, DeadlineIndex, Stretch } from '@keyledger/read-model';
-import type { JobsOptions, Queue } from 'bullmq';
 import type { Queues } from '../queues.js';
 
 /** What a job knows: which stretch of the index to go through. What is due there it reads when it runs. */
@@ -15,15 +14,6 @@ const WIDTH_MS = 50;
 const HORIZON_MS = 10_000;
 /** What is overdue for longer shares one round in each part of the index, however much it is: a week's worth, say. */
 const OVERDUE_MS = 5000;
-const ADDED_AT_ONCE = 1000;
-
-/** The sweep puts a lost or failed round in again, so that one that is over must leave nothing that stands in its way. */
-const OPTIONS: JobsOptions = {
-  attempts: 4,
-  backoff: { type: 'exponential', delay: 500, jitter: 0.5 },
-  removeOnComplete: true,
-  removeOnFail: true,
-};
 
 /**
  * When which keys have to be looked at: all of it in the deadline index, and for the near part and what is overdue jobs
@@ -31,14 +21,10 @@ const OPTIONS: JobsOptions = {
  * the queue once, whoever puts it there, and however many deadlines it holds.
  */
 export class Rounds {
-  private readonly queue: Queue;
-
   constructor(
     readonly index: DeadlineIndex,
-    queues: Queues,
-  ) {
-    this.queue = queues.queue('deadlines');
-  }
+    private readonly queues: Queues,
+  ) {}
 
   /** @throws ReadModelUnavailable; an error of Redis. Doing it again is always right. */
   async put(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
@@ -64,16 +50,9 @@ export class Rounds {
     await this.add([...overdue, ...near.map(({ part, at }) => roundOf(part, at))], nowMs);
   }
 
-  private async add(rounds: readonly Round[], nowMs: number): Promise<void> {
-    for (let from = 0; from < rounds.length; from += ADDED_AT_ONCE) {
-      await this.queue.addBulk(
-        rounds.slice(from, from + ADDED_AT_ONCE).map((round) => ({
-          name: 'round',
-          data: round,
-          opts: { ...OPTIONS, jobId: idOf(round), delay: Math.max(0, round.at - nowMs) },
-        })),
-      );
-    }
+  private add(rounds: readonly Round[], nowMs: number): Promise<void> {
+    const jobs = rounds.map((round) => ({ id: idOf(round), at: round.at, data: round }));
+    return this.queues.addTimed('deadlines', 'round', jobs, nowMs);
   }
 
   /**
@@ -82,7 +61,7 @@ export class Rounds {
    */
   private async clearRemains(rounds: readonly Round[]): Promise<void> {
     for (const round of rounds) {
-      const job = await this.queue.getJob(idOf(round));
+      const job = await this.queues.queue('deadlines').getJob(idOf(round));
       if (job && (await job.getState()) === 'unknown') await job.remove();
     }
   }

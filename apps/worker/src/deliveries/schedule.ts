@@ -1,6 +1,5 @@
 import type { Instant } from '@keyledger/contracts';
 import type { DeadlineEntry, DeadlineIndex } from '@keyledger/read-model';
-import type { JobsOptions, Queue } from 'bullmq';
 import type { Queues } from '../queues.js';
 
 /** What a job is about: whom to look at, and when that was to be. */
@@ -16,29 +15,16 @@ const OVERDUE_MS = 5000;
 const SWEPT_AT_ONCE = 10_000;
 /** A queue that is this long already gets no more for now: what is in it is done first. */
 const LONGEST_QUEUE = 5000;
-const ADDED_AT_ONCE = 1000;
-
-/** The sweep puts a lost or failed job in again, so that a job that is over must leave nothing that stands in its way. */
-const OPTIONS: JobsOptions = {
-  attempts: 4,
-  backoff: { type: 'exponential', delay: 500, jitter: 0.5 },
-  removeOnComplete: true,
-  removeOnFail: true,
-};
 
 /**
  * When which delivery has to be looked at next: all of it in its deadline index, the near part as delayed jobs, whose ids
  * follow from id and instant, so that the same appointment is in the queue once.
  */
 export class Schedule {
-  private readonly queue: Queue;
-
   constructor(
     readonly index: DeadlineIndex,
-    queues: Queues,
-  ) {
-    this.queue = queues.queue('deliveries');
-  }
+    private readonly queues: Queues,
+  ) {}
 
   /** @throws ReadModelUnavailable; an error of Redis. Doing it again is always right. */
   async put(entries: readonly DeadlineEntry[], now: Instant): Promise<void> {
@@ -55,23 +41,15 @@ export class Schedule {
   /** Puts in what is due soon and has no job: lost ones, failed ones, those that have come near. Gives how many it saw. */
   async sweep(now: Instant): Promise<number> {
     const nowMs = Date.parse(now);
-    if ((await this.queue.getWaitingCount()) > LONGEST_QUEUE) return 0;
+    if ((await this.queues.queue('deliveries').getWaitingCount()) > LONGEST_QUEUE) return 0;
     const due = await this.index.due(nowMs + HORIZON_MS, SWEPT_AT_ONCE);
-    for (let from = 0; from < due.length; from += ADDED_AT_ONCE) {
-      await this.add(due.slice(from, from + ADDED_AT_ONCE), nowMs);
-    }
+    await this.add(due, nowMs);
     return due.length;
   }
 
-  private async add(appointments: readonly Appointment[], nowMs: number): Promise<void> {
-    if (appointments.length === 0) return;
-    await this.queue.addBulk(
-      appointments.map(({ id, at }) => ({
-        name: 'look',
-        data: { id, at },
-        opts: { ...OPTIONS, jobId: jobIdOf(id, at, nowMs), delay: Math.max(0, at - nowMs) },
-      })),
-    );
+  private add(appointments: readonly Appointment[], nowMs: number): Promise<void> {
+    const jobs = appointments.map(({ id, at }) => ({ id: jobIdOf(id, at, nowMs), at, data: { id, at } }));
+    return this.queues.addTimed('deliveries', 'look', jobs, nowMs);
   }
 }
 
