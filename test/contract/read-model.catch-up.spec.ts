@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { KeyspaceState } from '@keyledger/domain';
+import { redisNames } from '@keyledger/contracts';
+import type { KeyspaceState, KeyState } from '@keyledger/domain';
+import type { Redis } from 'ioredis';
+import { once } from 'node:events';
 import { eventually } from '../support/index.js';
 import { verdict, World, type Change, type IssuedKey } from './read-model.harness.js';
 
 const KEYS = 12;
+/** More than a key remembers of its retired secrets. */
+const ROTATIONS = 7;
 
 describe('a projector that has been away', () => {
   let world: World;
@@ -50,4 +55,62 @@ describe('a projector that has been away', () => {
     const { lastRebuild } = await world.model.rebuildStatus();
     expect(lastRebuild).toMatchObject({ equal: true, keys: KEYS, digestLive: before.digest, digestNew: before.digest });
   });
+
+  it('that takes keys for new because those before them were, writes none of their secrets that are over', async () => {
+    await world.rest();
+    const unknown: IssuedKey[] = [];
+    const known: IssuedKey[] = [];
+    for (let i = 0; i < KEYS; i++) unknown.push(await world.ledger.issue(keyspace.state));
+    for (let i = 0; i < KEYS; i++) known.push(await world.ledger.issue(keyspace.state));
+    const newest: Change<KeyState>[] = [];
+    for (const key of known) {
+      let last: Change<KeyState> = key;
+      // So often that the first secret is forgotten.
+      for (let n = 0; n < ROTATIONS; n++) last = await world.ledger.rotate(last.state, keyspace.state, 0);
+      newest.push(last);
+      await world.apply(last);
+    }
+    const { generation = '' } = await world.model.projectionStatus();
+    const over = known.map(({ hash }) => redisNames.record(generation, 'issued', hash));
+    const seen = await writesOf(over);
+
+    world.work({ batchSize: KEYS });
+    await world.caughtUp((newest.at(-1) as Change<KeyState>).position);
+    for (const { keyId, hash } of unknown) {
+      expect((await world.model.keyById(keyId))?.revision).toBe(0);
+      expect(await verdict(world.model, hash)).toBe('VALID');
+    }
+    for (const [index, { keyId, hash }] of known.entries()) {
+      const { state, revision } = newest[index] as Change<KeyState>;
+      expect(await world.model.keyById(keyId)).toEqual({ state, revision });
+      expect(await verdict(world.model, hash)).toBe('NOT_FOUND');
+      expect(await verdict(world.model, state.secrets[0]?.hash ?? '')).toBe('VALID');
+    }
+    expect(await seen()).toEqual([]);
+  });
+
+  /** Everything that Redis does to these keys from now on, once all of it is known. */
+  async function writesOf(keys: readonly string[]): Promise<() => Promise<string[]>> {
+    const connected = async (): Promise<Redis> => {
+      const client = world.connect() as Redis;
+      await once(client, 'ready');
+      return client;
+    };
+    const [watcher, writer] = [await connected(), await connected()];
+    await writer.config('SET', 'notify-keyspace-events', 'KEA');
+    const seen: string[] = [];
+    await watcher.psubscribe('__keyspace@0__:*');
+    let ended: () => void = () => undefined;
+    watcher.on('pmessage', (_, channel: string, what: string) => {
+      const key = channel.slice(channel.indexOf(':') + 1);
+      if (key === 'the end') ended();
+      if (keys.includes(key)) seen.push(`${what} ${key}`);
+    });
+    return async () => {
+      const end = new Promise<void>((resolve) => (ended = resolve));
+      await writer.set('the end', '');
+      await end;
+      return seen;
+    };
+  }
 });

@@ -227,6 +227,11 @@ export class World {
     return running;
   }
 
+  /** All workers end. */
+  async rest(): Promise<void> {
+    await Promise.all(this.projectors.map((running) => running.stop()));
+  }
+
   async apply(change: Projected<KeyState>): Promise<void> {
     await this.model.applyKey(change.state, change.revision);
   }
@@ -244,7 +249,7 @@ export class World {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.projectors.map((running) => running.stop()));
+    await this.rest();
     for (const model of this.models) model.stop();
     await this.ledger.store.dispose();
     for (const client of this.clients) client.disconnect();

@@ -1,4 +1,10 @@
-import { makeGenericClientConstructor, type CallOptions, type Client, type Metadata } from '@grpc/grpc-js';
+import {
+  makeGenericClientConstructor,
+  type CallOptions,
+  type ChannelOptions,
+  type Client,
+  type Metadata,
+} from '@grpc/grpc-js';
 import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
 import { convertToCommandError } from '@kurrent/kurrentdb-client/dist/utils/CommandError.js';
 import type { Duplex, Readable } from 'node:stream';
@@ -12,6 +18,7 @@ interface ClientInside {
   GRPCStreamCreator<T>(type: unknown, name: string, create: (calls: Calls) => T): () => Promise<T>;
   callArguments(base: object, options: object): [Metadata, CallOptions];
   supports(method: { path: string }): Promise<boolean>;
+  createChannel: () => Promise<{ internalChannel: { getOptions(): ChannelOptions } }>;
 }
 
 type Calls = Client & {
@@ -38,6 +45,23 @@ const Streams = makeGenericClientConstructor(
   },
   'Streams',
 );
+
+/**
+ * What a server may send of one call before this process, busy with what came before, has looked at it. With the 64 KB
+ * that gRPC has by itself a store stands still while sixty events are written to Redis.
+ */
+const FLOW_CONTROL_WINDOW_BYTES = 512 * 1024;
+
+/** Lets the channels that a client makes from now on take more in advance. The client has no setting for it. */
+export function widen(client: KurrentDBClient): KurrentDBClient {
+  const { createChannel } = inside(client);
+  inside(client).createChannel = async () => {
+    const channel = await createChannel();
+    channel.internalChannel.getOptions()['grpc-node.flow_control_window'] = FLOW_CONTROL_WINDOW_BYTES;
+    return channel;
+  };
+  return client;
+}
 
 /** @throws the client's errors, an error of gRPC where no call could be opened */
 export function openRead(client: KurrentDBClient, request: Buffer): Promise<Cancellable<Readable>> {

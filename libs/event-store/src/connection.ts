@@ -1,4 +1,5 @@
 import { ErrorType, isCommandError, KurrentDBClient, type WrongExpectedVersionError } from '@kurrent/kurrentdb-client';
+import { widen } from './client-channel.js';
 import { parseConnectionString, type StoreAddress } from './connection-string.js';
 import { EventStoreRefused, EventStoreUnavailable, RevisionConflict } from './errors.js';
 
@@ -135,7 +136,7 @@ export class Connection {
 
   private open(): KurrentDBClient {
     try {
-      return KurrentDBClient.connectionString(this.address.forClient);
+      return widen(KurrentDBClient.connectionString(this.address.forClient));
     } catch (error) {
       // The client's parse error holds the whole string; its place and what it expected are enough.
       const { expected } = error as { expected?: unknown };

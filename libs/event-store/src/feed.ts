@@ -23,9 +23,14 @@ export interface SubscribeOptions {
   after: bigint | 'start';
   /** Prefixes of stream names, e.g. `key-`. */
   streamPrefixes: readonly string[];
-  /** Events in one batch at most. The same number bounds what is read ahead of the reader. */
+  /** Events in one batch at most. Twice as many are read ahead of the reader at most. */
   maxBatch?: number;
   signal: AbortSignal;
+  /**
+   * Called and waited for when something has come and before it is read: what it finds out is younger than every event of
+   * the batch that follows, and until then there are only bytes to keep. Must not throw.
+   */
+  beforeBatch?: () => Promise<void>;
   /** Told about every change; must not throw. A connection that is dead but not closed is noticed within 20 s. */
   onState?: (state: 'connected' | 'disconnected', error?: Error) => void;
 }
@@ -35,11 +40,14 @@ const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5000;
 /** The server tells how far it has looked each time it has looked at this many windows of 32 events. */
 const CHECKPOINT_WINDOWS = 32;
+/** While there is a log to catch up with, so long is waited for a batch that is worth its reader's round trips. */
+const GATHER_MS = 5;
+const WORTHWHILE = 250;
 
 /** One subscription of its own for its reader, however many it takes on the wire. */
 export async function* feed<T>(
   connection: Connection,
-  { after, streamPrefixes, maxBatch = DEFAULT_MAX_BATCH, signal, onState }: SubscribeOptions,
+  { after, streamPrefixes, maxBatch = DEFAULT_MAX_BATCH, signal, beforeBatch, onState }: SubscribeOptions,
   decode: Decoder<T>,
 ): AsyncGenerator<EventBatch<T>, void, undefined> {
   let from = startBehind(after);
@@ -52,6 +60,7 @@ export async function* feed<T>(
         streamPrefixes,
         maxBatch,
         signal,
+        beforeBatch,
         onConnected: () => onState?.('connected'),
       });
       try {
@@ -85,10 +94,16 @@ interface FeedOptions<T> {
   streamPrefixes: readonly string[];
   maxBatch: number;
   signal: AbortSignal;
+  beforeBatch: SubscribeOptions['beforeBatch'] | undefined;
   onConnected: () => void;
 }
 
-/** One subscription on the wire, until it fails. Reads ahead by `maxBatch` items and not further: then the server waits. */
+interface Announced {
+  most: number;
+  told: Promise<void> | undefined;
+}
+
+/** One subscription on the wire, until it fails. Reads ahead by two batches and not further: then the server waits. */
 class Feed<T> {
   private call: ReadCall | undefined;
   private readonly confirmation: NodeJS.Timeout;
@@ -99,6 +114,8 @@ class Feed<T> {
   private caughtUp = false;
   private closed = false;
   private reached: Position | 'start';
+  /** That a batch comes was said, and of how many messages at most. */
+  private announced: Announced | undefined;
 
   constructor(
     private readonly connection: Connection,
@@ -122,14 +139,52 @@ class Feed<T> {
   /** The next batch as soon as there is anything; `undefined` once the signal has aborted. Throws when the feed ends. */
   async next(): Promise<EventBatch<T> | undefined> {
     for (;;) {
+      if (!this.announced && this.gathers()) await this.gather();
+      const { most, told } = this.announced ?? this.announce();
+      this.announced = undefined;
+      await told;
       if (this.options.signal.aborted) return undefined;
-      const batch = this.take();
-      if (batch) return batch;
+      const batch = this.take(most);
+      if (batch) {
+        // Whoever is told of the next one has its answer when this one is dealt with.
+        if (!this.caughtUp && (this.call?.waiting ?? 0) >= this.worthwhile) this.announced = this.announce();
+        return batch;
+      }
       const failure = this.failure ?? this.call?.failure;
       if (failure) throw failure;
       if (this.call?.ended) throw this.connection.unavailable('ended the subscription', 'not-done');
-      await new Promise<void>((resolve) => (this.wake = resolve));
+      await this.news();
     }
+  }
+
+  private announce(): Announced {
+    const most = this.call?.waiting ?? 0;
+    return { most, told: most > 0 && !this.unreadable ? this.options.beforeBatch?.() : undefined };
+  }
+
+  private get worthwhile(): number {
+    return Math.min(WORTHWHILE, this.options.maxBatch);
+  }
+
+  /** Whether more is on its way, for all that is known, and too little has come. Once caught up nothing waits. */
+  private gathers(): boolean {
+    const { call, options } = this;
+    if (!call || this.caughtUp || options.signal.aborted || this.failure || call.failure || call.ended) return false;
+    return call.waiting > 0 && call.waiting < this.worthwhile;
+  }
+
+  private async gather(): Promise<void> {
+    let enough = false;
+    const timer = setTimeout(() => {
+      enough = true;
+      this.wake();
+    }, GATHER_MS);
+    while (!enough && this.gathers()) await this.news();
+    clearTimeout(timer);
+  }
+
+  private news(): Promise<void> {
+    return new Promise((resolve) => (this.wake = resolve));
   }
 
   /** Cancels the call. */
@@ -144,16 +199,17 @@ class Feed<T> {
     const { connection, options, reached: from } = this;
     const { streamPrefixes, maxBatch } = options;
     const request = encodeSubscriptionRequest({ from, streamPrefixes, checkpointWindows: CHECKPOINT_WINDOWS });
-    this.call = new ReadCall(connection, await openRead(connection.client, request), maxBatch, this.onNews);
+    this.call = new ReadCall(connection, await openRead(connection.client, request), 2 * maxBatch, this.onNews);
     if (this.closed) this.call.leave();
   }
 
-  private take(): EventBatch<T> | undefined {
+  /** @param most how many of the messages that wait it may read */
+  private take(most: number): EventBatch<T> | undefined {
     const { call, options } = this;
     if (!call) return undefined;
     const events: T[] = [];
     let isNews = false;
-    while (events.length < options.maxBatch && call.waiting > 0 && !this.unreadable) {
+    for (let read = 0; read < most && events.length < options.maxBatch && !this.unreadable; read++) {
       try {
         isNews = this.accept(call.take(), events) || isNews;
       } catch (error) {

@@ -53,10 +53,11 @@ export class ReadCall {
     const message = this.messages[this.taken];
     if (message === undefined) return undefined;
     this.taken += 1;
-    if (this.waiting === 0) {
-      this.messages = [];
+    // Not only when the last is taken: until then the server would have nothing to do, and after it this process nothing.
+    if (this.waiting <= this.ahead / 2 && this.stream.isPaused()) this.stream.resume();
+    if (this.waiting === 0 || this.taken >= this.ahead) {
+      this.messages = this.messages.slice(this.taken);
       this.taken = 0;
-      if (this.stream.isPaused()) this.stream.resume();
     }
     try {
       return decodeReadResponse(message);

@@ -70,8 +70,11 @@ export class Tail {
     try {
       while (!signal.aborted && reader.next >= this.dropped) {
         const batch = reader.take(this.held, this.state());
-        if (batch) yield batch;
-        else await reader.news();
+        if (!batch) await reader.news();
+        else {
+          await options.beforeBatch?.();
+          yield batch;
+        }
       }
     } finally {
       signal.removeEventListener('abort', onAbort);

@@ -32,7 +32,11 @@ return replies`;
   return { lua, sha: createHash('sha1').update(lua).digest('hex'), ...(setting && { setting }) };
 }
 
-/** One command on one key. `call` is a command's name, or a script that gets the key and the arguments. */
+/**
+ * One command on one key. `call` is a command's name, or a script that gets the key and the arguments. An `msetnx` sets
+ * its key to the first argument and may bring further keys and their texts, where the server takes `acrossSlots`; those
+ * that travel together are set all or none, and no two of a batch may name the same key.
+ */
 export interface KeyCommand {
   call: string | Script;
   key: string;
@@ -124,6 +128,11 @@ export class RedisLink {
     return node && this.servers.get(node)?.runId;
   }
 
+  /** Whether one command may touch keys of any two names: all but a Cluster. */
+  get acrossSlots(): boolean {
+    return !(this.client instanceof Cluster);
+  }
+
   /** Every server that holds keys of ours: one, or the masters of the Cluster. */
   masters(): Redis[] {
     return this.client instanceof Cluster ? this.client.nodes('master') : [this.client];
@@ -185,7 +194,8 @@ export class RedisLink {
         }
         undone.push(withText(joint));
       } else if (name === 'msetnx') {
-        if (reply === 1) for (const place of places) replies[place] = 1;
+        if (!joint.script) for (const place of places) replies[place] = reply;
+        else if (reply === 1) for (const place of places) replies[place] = 1;
         else undone.push(byScript(joint));
       } else if (joint.many) places.forEach((place, nth) => (replies[place] = (reply as unknown[])[nth]));
       else replies[places[0] as number] = reply;
@@ -248,7 +258,7 @@ export class RedisLink {
 }
 
 function canJoin(call: KeyCommand['call']): boolean {
-  return call === 'get' || typeof call !== 'string';
+  return call === 'get' || call === 'msetnx' || typeof call !== 'string';
 }
 
 function jointOf(commands: readonly KeyCommand[], places: number[]): Joint {
@@ -258,11 +268,12 @@ function jointOf(commands: readonly KeyCommand[], places: number[]): Joint {
   }
   const mates = places.map((place) => commands[place] as KeyCommand);
   if (typeof call !== 'string' && fresh === undefined) return scriptJoint(call, mates, places);
-  const name = typeof call === 'string' ? 'mget' : 'msetnx';
-  const wire = [name];
+  const name = call === 'get' ? 'mget' : 'msetnx';
+  const wire: (string | number)[] = [name];
   for (const mate of mates) {
     wire.push(mate.key);
     if (mate.fresh !== undefined) wire.push(mate.fresh);
+    else if (mate.args) wire.push(...mate.args);
   }
   return { name, key, bytes: bytesOf(wire), places, ...(typeof call !== 'string' && { script: call }), many: true };
 }

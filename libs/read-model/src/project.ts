@@ -15,14 +15,25 @@ import {
 import { planKeys, writeKeys, writeKeyspaces, writePlanned, type KeyChange, type PlannedKeys } from './writes.js';
 
 /** Batches at work at a time: enough for Redis and this process to be busy at once, more only takes memory. */
-export const BATCHES_AT_ONCE = 2;
+export const BATCHES_AT_ONCE = 4;
 /** Events in one batch at most. */
-export const BATCH_SIZE = 500;
+export const BATCH_SIZE = 250;
 /** Streams that are read whole at the same time. */
 const STREAMS_AT_ONCE = 16;
 
 /** What the read model asks of the event store. */
 export type LedgerSource = Pick<EventStore, 'load' | 'subscribe' | 'head'>;
+
+/** Where events are brought to, and what was met there. */
+export interface Ground {
+  link: RedisLink;
+  store: LedgerSource;
+  /**
+   * Generations in which the keys that began in the batch before were all new. Those of the next batch most likely are,
+   * too, and are written without a look: what is wrong in that, the write itself finds out.
+   */
+  untrodden: Set<string>;
+}
 
 /**
  * Brings the events of a batch into generations, each stream's in its order: records that have them already stay,
@@ -31,17 +42,17 @@ export type LedgerSource = Pick<EventStore, 'load' | 'subscribe' | 'head'>;
  * @param force believe no record: read every stream of the batch whole and write all that it gives.
  */
 export async function projectInto(
-  link: RedisLink,
-  store: LedgerSource,
+  ground: Ground,
   generations: readonly string[],
   groups: GroupedEvents,
   force = false,
 ): Promise<void> {
+  const { link, store } = ground;
   const { keys, keyspaces } = groups;
   await Promise.all([
     ...generations.map((one) => projectKeyspaces(link, store, one, keyspaces)),
     ...(force ? generations.map((one) => rewriteKeys(link, store, one, keys)) : []),
-    ...(force ? [] : [projectKeys(link, store, generations, keys)]),
+    ...(force ? [] : [projectKeys(ground, generations, keys)]),
   ]);
 }
 
@@ -71,27 +82,69 @@ export async function rewriteKeys(
 }
 
 async function projectKeys(
-  link: RedisLink,
-  store: LedgerSource,
+  ground: Ground,
   generations: readonly string[],
   groups: StreamEvents<KeyEvent>[],
 ): Promise<void> {
   if (groups.length === 0) return;
-  const planned = await Promise.all(generations.map((one) => foldKeys(link, store, one, groups)));
+  const { link, untrodden } = ground;
+  const planned = await Promise.all(generations.map((one) => planGroups(ground, one, groups)));
   groups.length = 0;
-  await Promise.all(planned.map((one) => writePlanned(link, one)));
+  await Promise.all(
+    planned.flat().map(async ({ plan, unseen }) => {
+      const metNone = await writePlanned(link, plan);
+      if (unseen && !metNone) untrodden.delete(plan.generation);
+    }),
+  );
 }
 
-async function foldKeys(
-  link: RedisLink,
-  store: LedgerSource,
+interface PlannedGroups {
+  plan: PlannedKeys;
+  /** Whether they were taken for new without a look. */
+  unseen: boolean;
+}
+
+async function planGroups(
+  ground: Ground,
   generation: string,
   groups: readonly StreamEvents<KeyEvent>[],
-): Promise<PlannedKeys> {
+): Promise<PlannedGroups[]> {
+  const { link, untrodden } = ground;
+  const unseen = link.acrossSlots && untrodden.has(generation) ? groups.filter(isJustBegun) : [];
+  const others = unseen.length === 0 ? groups : groups.filter((group) => !isJustBegun(group));
+  return Promise.all([
+    ...(unseen.length > 0 ? [planUnseen(link, generation, unseen)] : []),
+    ...(others.length > 0 ? [planSeen(ground, generation, others)] : []),
+  ]);
+}
+
+/** Whether the key began in this batch and nothing else happened to it there: then all its secrets are good. */
+function isJustBegun({ events }: StreamEvents<KeyEvent>): boolean {
+  return events.length === 1 && events[0]?.revision === 0;
+}
+
+async function planUnseen(
+  link: RedisLink,
+  generation: string,
+  groups: readonly StreamEvents<KeyEvent>[],
+): Promise<PlannedGroups> {
+  const changes = groups.map(({ events }): KeyChange => {
+    return { ...foldKey(undefined, events), introduced: introducedBy(events), pointer: '' };
+  });
+  return { plan: await planKeys(link, generation, changes, performance.now()), unseen: true };
+}
+
+async function planSeen(
+  { link, store, untrodden }: Ground,
+  generation: string,
+  groups: readonly StreamEvents<KeyEvent>[],
+): Promise<PlannedGroups> {
   const readAt = performance.now();
   const texts = (await link.batch(
     groups.map(({ id }) => ({ call: 'get', key: redisNames.pointer(generation, id) })),
   )) as (string | null)[];
+  const begun = groups.flatMap((group, index) => (isJustBegun(group) ? [texts[index]] : []));
+  if (begun.length > 0 && begun.every((text) => text === null)) untrodden.add(generation);
   const open = groups
     .map((group, index) => ({ group, pointer: texts[index] ?? '', introduced: introducedBy(group.events) }))
     .filter((one) => !isComplete(one));
@@ -108,7 +161,7 @@ async function foldKeys(
     const hinted = record?.revision === revisionOf(pointer) ? record.state : undefined;
     return { state, revision, introduced, pointer, ...(hinted && { hinted }) };
   });
-  return planKeys(link, generation, changes, readAt);
+  return { plan: await planKeys(link, generation, changes, readAt), unseen: false };
 }
 
 interface OpenKey {

@@ -5,9 +5,16 @@ import type { RedisClient } from './connect.js';
 import { coveredBy, heartbeatWrite, HEARTBEAT_READ, parseHeartbeat, runsNow } from './heartbeat.js';
 import { RedisLink } from './link.js';
 import { SILENT, type Log } from './log.js';
-import { positionFrom, positionText, readMeta, writableGenerations } from './meta.js';
+import { positionFrom, positionText, readMeta, writableGenerations, type Meta } from './meta.js';
 import { Overlap } from './overlap.js';
-import { announceImported, BATCH_SIZE, BATCHES_AT_ONCE, projectInto, type LedgerSource } from './project.js';
+import {
+  announceImported,
+  BATCH_SIZE,
+  BATCHES_AT_ONCE,
+  projectInto,
+  type Ground,
+  type LedgerSource,
+} from './project.js';
 import { groupByStream, PROJECTION_VERSION, streamsOf } from './projection.js';
 import { Rebuilder } from './rebuild.js';
 import { advance, noteProgress, setWhileLive } from './scripts.js';
@@ -82,6 +89,7 @@ const HEAD_EVERY_BEATS = 5;
 export class Projector {
   private readonly link: RedisLink;
   private readonly store: LedgerSource;
+  private readonly ground: Ground;
   private readonly log: Log;
   private readonly maxStalenessMs: number;
   private readonly batchSize: number;
@@ -114,6 +122,7 @@ export class Projector {
     } = options;
     this.link = RedisLink.of(redis);
     this.store = store;
+    this.ground = { link: this.link, store, untrodden: new Set() };
     this.log = log;
     this.maxStalenessMs = maxStalenessSeconds * 1000;
     this.batchSize = batchSize;
@@ -186,6 +195,7 @@ export class Projector {
     if (!session) return pause(WAIT_MS, signal);
     this.session = session;
     this.told.position = session.position;
+    let looked: Meta | Error | undefined;
     try {
       if (session.proveUntil !== undefined && session.position >= session.proveUntil) await this.prove(session);
       const batches = this.store.subscribe({
@@ -193,6 +203,10 @@ export class Projector {
         streamPrefixes: READ_MODEL_STREAM_PREFIXES,
         maxBatch: this.batchSize,
         signal: AbortSignal.any([signal, session.end.signal]),
+        // Read after the events came: a generation that is registered later replays what they bring.
+        beforeBatch: async () => {
+          looked = await readMeta(this.link).catch((error: Error) => error);
+        },
         onState: (state) => {
           this.told.subscribed = state === 'connected';
         },
@@ -200,7 +214,8 @@ export class Projector {
       const overlap = new Overlap(BATCHES_AT_ONCE, () => session.end.abort());
       try {
         for await (const batch of batches) {
-          await this.apply(session, overlap, batch);
+          if (!looked || looked instanceof Error) throw looked ?? new TypeError('a batch came without its look');
+          await this.apply(session, overlap, batch, looked);
           if (session.end.signal.aborted) break;
         }
       } finally {
@@ -247,21 +262,22 @@ export class Projector {
     return { runs, position, proveUntil, force, end: new AbortController() };
   }
 
-  private async apply(session: Session, overlap: Overlap, { events, position, live }: EventBatch): Promise<void> {
-    const { link, store } = this;
+  private async apply(
+    session: Session,
+    overlap: Overlap,
+    { events, position, live }: EventBatch,
+    meta: Meta,
+  ): Promise<void> {
     const groups = groupByStream(events);
     const step: Step = { position, live, events: events.length };
-    let into: string | undefined;
+    const generations = writableGenerations(meta, PROJECTION_VERSION);
+    const into = generations.length > 0 ? meta.live?.generation : undefined;
     await overlap.begin(
       streamsOf(groups),
       async () => {
-        // Read after the batch came: a generation that is registered later replays what this batch holds.
-        const meta = await readMeta(link);
-        const generations = writableGenerations(meta, PROJECTION_VERSION);
-        into = generations.length > 0 ? meta.live?.generation : undefined;
         if (into === undefined || step.events === 0) return;
-        if (!meta.holdsImported) await announceImported(link, groups);
-        await projectInto(link, store, generations, groups, session.force);
+        if (!meta.holdsImported) await announceImported(this.link, groups);
+        await projectInto(this.ground, generations, groups, session.force);
       },
       () => this.settle(session, into, step),
     );

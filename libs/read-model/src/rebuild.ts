@@ -161,6 +161,7 @@ export class Rebuilder {
       maxBatch: BATCH_SIZE,
       signal: AbortSignal.any([signal, enough.signal]),
     });
+    const ground = { link, store, untrodden: new Set<string>() };
     const overlap = new Overlap(BATCHES_AT_ONCE, () => enough.abort());
     let position: bigint | undefined;
     try {
@@ -172,7 +173,7 @@ export class Rebuilder {
           streamsOf(groups),
           async () => {
             await announceImported(link, groups);
-            await projectInto(link, store, [generation], groups);
+            await projectInto(ground, [generation], groups);
           },
           async () => {
             check();

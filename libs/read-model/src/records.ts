@@ -154,13 +154,13 @@ export interface IndexEntry {
 export function keyIndexEntries(key: KeyState, but?: KeyState): IndexEntry[] {
   const { keyId, keyspaceId, environment, createdAt, expiresAt, owner, status } = key;
   const entries: IndexEntry[] = [];
-  const add = (kind: RedisIndex, name: string, instant: Instant): void => {
-    entries.push({ kind, name, member: indexMember(instant, keyId) });
-  };
-  if (!but) add('environment', `${keyspaceId}:${environment}`, createdAt);
-  if (but?.owner.id !== owner.id) add('owner', ownerIndexName(owner.id), createdAt);
-  if (status !== 'active' && but?.status !== status) add(status, keyspaceId, createdAt);
-  if (expiresAt !== undefined && but?.expiresAt !== expiresAt) add('expiry', keyspaceId, expiresAt);
+  const born = indexMember(createdAt, keyId);
+  if (!but) entries.push({ kind: 'environment', name: `${keyspaceId}:${environment}`, member: born });
+  if (but?.owner.id !== owner.id) entries.push({ kind: 'owner', name: ownerIndexName(owner.id), member: born });
+  if (status !== 'active' && but?.status !== status) entries.push({ kind: status, name: keyspaceId, member: born });
+  if (expiresAt !== undefined && but?.expiresAt !== expiresAt) {
+    entries.push({ kind: 'expiry', name: keyspaceId, member: indexMember(expiresAt, keyId) });
+  }
   return entries;
 }
 

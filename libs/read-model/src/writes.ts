@@ -23,13 +23,18 @@ import { ReadModelUnavailable } from './unavailable.js';
 export interface KeyChange extends Projected<KeyState> {
   /** Secrets that came with the events behind this change, where they are known. */
   introduced?: readonly SecretRef[];
-  /** The pointer as it was read just now; absent: it is read here. */
+  /**
+   * The pointer as it was read just now, or '' where there is thought to be none although nobody has looked (which needs
+   * a link that reaches `acrossSlots`); absent: it is read here.
+   */
   pointer?: string;
   /**
    * An earlier state of the key, of which it is known that all its hints stand; they are not added again. Should a server
    * lose one of them, it loses with it what its marker said after that, and the stream is replayed by `force`.
    */
   hinted?: KeyState;
+  /** Something of it was met where none was expected: it is written step by step. */
+  met?: true;
   /** Writes everything anew, whatever the pointer says: parts of it may have been lost. Needs all of `introduced`. */
   force?: boolean;
 }
@@ -54,7 +59,8 @@ const MEMBERS_BY_SCRIPT = 8;
  * The pointer of a key is written last and by compare-and-set on its whole text. So a pointer at revision n says that
  * everything of n is written, and nobody replaces a pointer without having dealt with the secrets that it named: each
  * of them is either still named or marked as over. That is what keeps a secret's old record from outliving it when a
- * writer jumps over several rotations.
+ * writer jumps over several rotations. Where one command reaches all names, a key of which nothing stands yet gets
+ * records and pointer in one step that does nothing if any of them is there.
  * @throws ReadModelUnavailable if it cannot be said that all is written. Doing it again is always right.
  */
 export async function writeKeys(link: RedisLink, generation: string, changes: readonly KeyChange[]): Promise<void> {
@@ -76,7 +82,7 @@ export interface PlannedKeys {
   generation: string;
   readAt: number;
   records: Packed;
-  /** The pointers, in the order of `keys` those that move. */
+  /** The pointers, in the order of `keys` those that move; with the records of those that are new and come in one step. */
   pointers: Packed;
   keys: PlannedKey[];
 }
@@ -102,7 +108,11 @@ export async function planKeys(
 ): Promise<PlannedKeys> {
   const pointers = await pointersOf(link, generation, changes);
   const writes: Writes = { records: [], pointers: [], hints: new Hints() };
-  const keys = changes.map((change, index) => plan(generation, change, pointers[index] as string, writes));
+  const keys = changes.map((change, index) => {
+    const pointer = pointers[index] as string;
+    const asNew = pointer === '' && link.acrossSlots && !change.met ? planNew(generation, change, writes) : undefined;
+    return asNew ?? plan(generation, change, pointer, writes);
+  });
   return {
     generation,
     readAt,
@@ -112,14 +122,15 @@ export async function planKeys(
   };
 }
 
-/** The second half of `writeKeys`. */
-export async function writePlanned(link: RedisLink, planned: PlannedKeys): Promise<void> {
+/** The second half of `writeKeys`. Gives whether nothing was met that was not known when they were planned. */
+export async function writePlanned(link: RedisLink, planned: PlannedKeys): Promise<boolean> {
   for (let round = 0; planned.keys.length > 0; round++) {
     if (round === MAX_ROUNDS) throw new ReadModelUnavailable('unreachable', new Error('other writers came first'));
     const again = await writeOnce(link, planned);
-    if (again.length === 0) return;
+    if (again.length === 0) return round === 0;
     planned = await planKeys(link, planned.generation, again, performance.now());
   }
+  return true;
 }
 
 /** Gives the changes that must be looked at again: because it took too long, or because another writer came first. */
@@ -136,7 +147,8 @@ async function writeOnce(link: RedisLink, { readAt, records, pointers, keys }: P
       if (reply === 1) return [];
       const change = changeOf(key);
       const introduced = [...key.introduced, ...secretsOf(change.state)];
-      return [{ ...change, introduced, pointer: String(reply) }];
+      // From a command for many keys comes no more than that one of them stands there.
+      return [{ ...change, introduced, ...(reply === 0 ? { met: true } : { pointer: String(reply) }) }];
     });
 }
 
@@ -176,6 +188,29 @@ async function pointersOf(link: RedisLink, generation: string, changes: readonly
   );
   const read = replies.values();
   return changes.map(({ pointer }) => pointer ?? (read.next().value as string | null) ?? '');
+}
+
+/**
+ * Adds to `writes` a key of which nothing stands in the generation yet. `undefined` where a trace is to be left that goes
+ * after a while: that takes more than one step.
+ */
+function planNew(generation: string, change: KeyChange, writes: Writes): PlannedKey | undefined {
+  const { state, revision, introduced = [], force = false } = change;
+  const good = secretsOf(state);
+  const over = state.retired.map(refOf);
+  const isNamed = (one: SecretRef): boolean =>
+    good.some((other) => sameSecret(one, other)) || over.some((other) => sameSecret(one, other));
+  if (force || !introduced.every(isNamed)) return undefined;
+  const record = encodeRecord({ state, revision });
+  const args = [encodePointer(state, revision)];
+  const set = ({ namespace, hash }: SecretRef, text: string): void => {
+    args.push(redisNames.record(generation, namespace, hash), text);
+  };
+  for (const secret of good) set(secret, record);
+  for (const secret of over) set(secret, encodeRetired(revision, state.keyId));
+  writes.hints.add(keyIndexEntries(state));
+  writes.pointers.push({ call: 'msetnx', key: redisNames.pointer(generation, state.keyId), args });
+  return { record, introduced, force, moves: true };
 }
 
 /** Adds to `writes` what brings one key into the generation. */
@@ -244,7 +279,8 @@ class Hints {
           continue;
         }
         for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
-          const args = members.slice(from, from + MEMBERS_PER_COMMAND).flatMap((member) => ['0', member]);
+          const args: string[] = [];
+          for (const member of members.slice(from, from + MEMBERS_PER_COMMAND)) args.push('0', member);
           commands.push({ call: 'zadd', key, args });
         }
       }
