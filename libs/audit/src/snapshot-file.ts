@@ -42,9 +42,14 @@ export function lineOf(keyId: string, { state, revision, position, recordedAt, b
   return `${keyId}\t${revision}\t${position}\t${recordedAt}\t${begun}\t${plainJson(state)}`;
 }
 
-/** JSON in ASCII, as it stands in a line: every mask has an ellipsis, and would make text of twice the size of all. */
+/**
+ * JSON in ASCII, as it stands in a line, in memory too: every mask has an ellipsis, and makes text of twice the size of
+ * all. V8 keeps that size where the ellipsis is replaced, so the text is made anew from its bytes.
+ */
 export function plainJson(value: unknown): string {
-  return JSON.stringify(value).replace(NOT_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const json = JSON.stringify(value);
+  const plain = json.replace(NOT_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return plain === json ? plain : Buffer.from(plain, 'latin1').toString('latin1');
 }
 
 const NOT_ASCII = /[\u0080-\uffff]/g;
@@ -64,7 +69,7 @@ export function keyIn(line: string): KeyAt {
 /** Writes beside the place and moves it there whole. @returns how many keys there are */
 export async function writeSnapshot(
   path: string,
-  batches: AsyncIterable<readonly string[]>,
+  batches: AsyncIterable<Iterable<string>>,
   head: SnapshotHead,
 ): Promise<number> {
   const temporary = `${path}.${randomUUID()}${TEMPORARY}`;
@@ -80,7 +85,6 @@ export async function writeSnapshot(
     let lines: string[] = [];
     let held = 0;
     for await (const batch of batches) {
-      count += batch.length;
       // A batch may be all that is new since the last snapshot.
       for (const line of batch) {
         if (held > 0 && held + line.length >= CHUNK_BYTES) {
@@ -88,6 +92,7 @@ export async function writeSnapshot(
           lines = [];
           held = 0;
         }
+        count += 1;
         lines.push(line);
         held += line.length + 1;
       }
