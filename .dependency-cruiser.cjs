@@ -49,8 +49,11 @@ module.exports = {
     only(
       'libs-by-their-face',
       '^(apps|test)/',
-      { path: '^libs/[^/]+/src/(?!(http/)?index\\.ts$)', pathNot: '^libs/domain/src/key-format\\.ts$' },
-      'a lib is used through its index, the format of keys also alone',
+      {
+        path: '^libs/[^/]+/src/(?!(http/)?index\\.ts$)',
+        pathNot: '^libs/(domain/src/key-format|platform/src/heap)\\.ts$',
+      },
+      'a lib is used through its index, the format of keys also alone, and what is set before anything is loaded',
     ),
     only(
       'libs-by-their-face-inside',

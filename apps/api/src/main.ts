@@ -1,3 +1,4 @@
+import '@keyledger/platform/heap';
 import { createLogger, loadConfig, runProcess } from '@keyledger/platform';
 import { startApi } from './api.js';
 import { API_SETTINGS } from './parts.js';

@@ -1,3 +1,4 @@
+import '@keyledger/platform/heap';
 import { createLogger, loadConfig, runProcess } from '@keyledger/platform';
 import { startVerifier, VERIFIER_SETTINGS } from './verifier.js';
 

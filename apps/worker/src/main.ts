@@ -1,3 +1,4 @@
+import '@keyledger/platform/heap';
 import { createLogger, loadConfig, runProcess } from '@keyledger/platform';
 import { WORKER_SETTINGS } from './settings.js';
 import { startWorker } from './worker.js';

@@ -32,16 +32,24 @@ export interface SnapshotLine {
 
 const HEAD = '\thead\t';
 const END = '\tend\t';
-const CHUNK_LINES = 200;
-const CHUNK_BYTES = 128 * 1024;
+/**
+ * How much is read, written and made text of at once, short of a longer line. Text that is larger than 128 KB is kept by
+ * V8 among its large objects, which are only freed when all of the heap is looked through.
+ */
+const CHUNK_BYTES = 64 * 1024;
 
 export function lineOf(keyId: string, { state, revision, position, recordedAt, begun }: KeyAt): string {
   return `${keyId}\t${revision}\t${position}\t${recordedAt}\t${begun}\t${plainJson(state)}`;
 }
 
-/** JSON in ASCII, as it stands in a line: every mask has an ellipsis, and would make text of twice the size of all. */
+/**
+ * JSON in ASCII, as it stands in a line, in memory too: every mask has an ellipsis, and makes text of twice the size of
+ * all. V8 keeps that size where the ellipsis is replaced, so the text is made anew from its bytes.
+ */
 export function plainJson(value: unknown): string {
-  return JSON.stringify(value).replace(NOT_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const json = JSON.stringify(value);
+  const plain = json.replace(NOT_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return plain === json ? plain : Buffer.from(plain, 'latin1').toString('latin1');
 }
 
 const NOT_ASCII = /[\u0080-\uffff]/g;
@@ -61,7 +69,7 @@ export function keyIn(line: string): KeyAt {
 /** Writes beside the place and moves it there whole. @returns how many keys there are */
 export async function writeSnapshot(
   path: string,
-  batches: AsyncIterable<readonly string[]>,
+  batches: AsyncIterable<Iterable<string>>,
   head: SnapshotHead,
 ): Promise<number> {
   const temporary = `${path}.${randomUUID()}${TEMPORARY}`;
@@ -75,12 +83,19 @@ export async function writeSnapshot(
   async function* chunks(): AsyncGenerator<Buffer> {
     yield bytesOf([HEAD + JSON.stringify({ ...head, position: String(head.position) })]);
     let lines: string[] = [];
+    let held = 0;
     for await (const batch of batches) {
-      count += batch.length;
-      lines = lines.length === 0 ? [...batch] : lines.concat(batch);
-      if (lines.length < CHUNK_LINES) continue;
-      yield bytesOf(lines);
-      lines = [];
+      // A batch may be all that is new since the last snapshot.
+      for (const line of batch) {
+        if (held > 0 && held + line.length >= CHUNK_BYTES) {
+          yield bytesOf(lines);
+          lines = [];
+          held = 0;
+        }
+        count += 1;
+        lines.push(line);
+        held += line.length + 1;
+      }
     }
     if (lines.length > 0) yield bytesOf(lines);
     yield Buffer.from(`${END}${JSON.stringify({ count, sha256: digest.digest('hex') })}\n`);

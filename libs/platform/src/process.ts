@@ -1,16 +1,8 @@
-import { setFlagsFromString } from 'node:v8';
 import { ConfigError, EXIT_CONFIG, unknownVariables } from './config.js';
 import type { Logger } from './logger.js';
 import { stopWithParent } from './parent.js';
 import { redact } from './redact.js';
 import { SETTINGS } from './settings.js';
-
-/**
- * How much garbage may pile up beside what is in use before it is collected, in percent. Left alone V8 lets the heap grow
- * to several times what is in use where the machine has memory to spare: 300 MiB for 50. Not a limit: what is needed is
- * had, and nothing fails for want of it.
- */
-const HEAP_GROWING_PERCENT = 30;
 
 /** How long a process may take to finish its work when it is asked to stop. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -25,7 +17,6 @@ export async function runProcess(logger: Logger, start: () => Promise<() => Prom
     logger.fatal({ err: error }, what);
     process.exit(1);
   };
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   process.on('uncaughtException', (error) => die(error, 'an error that nobody caught'));
   process.on('unhandledRejection', (error) => die(error, 'a rejection that nobody handled'));
 
