@@ -56,6 +56,11 @@ describe('with a server that knows no BatchAppend an append', () => {
     const second = await store.append(stream, first.revision, [newEvent('c')]);
     expect([first.revision, second]).toEqual([1, { revision: 2, position: first.position + 1n }]);
     expect(appends).toHaveLength(2);
+    const others = [newStream(), newStream()];
+    const together = [...others, stream].map((one) => ({ stream: one, expectedRevision: -1, events: [newEvent('d')] }));
+    const outcomes = await store.appendAll(together);
+    expect(outcomes.slice(0, 2)).toEqual(others.map(() => expect.objectContaining({ revision: 0 })));
+    expect(outcomes[2]).toBeInstanceOf(RevisionConflict);
     const twin = newStream();
     const direct = new EventStore({ url: server.url });
     closers.push(() => direct.dispose());

@@ -37,6 +37,25 @@ describe('readers of one process who have caught up', () => {
     await eventually('there is none', async () => (await subscriptions()) === 0);
   });
 
+  it('are given what comes in quick succession together, and the rest of a full batch at once', async () => {
+    const [wide, narrow] = [500, 2].map((maxBatch) => new Reader({ streamPrefixes: ['key-'], maxBatch }));
+    const readers = [wide, narrow] as [Reader, Reader];
+    await allLive(readers);
+    await eventually('there is one subscription', async () => (await subscriptions()) === 1);
+    for (const reader of readers) reader.given.length = 0;
+    await write(['key-a'], 1500);
+    await allAtEnd(readers);
+    const gapsAfter = (reader: Reader, isMeant: (count: number) => boolean): number[] =>
+      reader.given.slice(1).flatMap(({ at }, nth) => {
+        const before = reader.given[nth] as Given;
+        return isMeant(before.count) ? [at - before.at] : [];
+      });
+    // A timer of Node may be a millisecond early.
+    for (const gap of gapsAfter(readers[0], (count) => count < 500)) expect(gap).toBeGreaterThanOrEqual(18);
+    expect(Math.min(...gapsAfter(readers[1], (count) => count === 2))).toBeLessThan(18);
+    await Promise.all(readers.map((reader) => reader.stop()));
+  });
+
   it('do not wait for one that stands still, and it misses nothing', async () => {
     const [quick, slow] = [new Reader({ streamPrefixes: ['key-'] }), new Reader({ streamPrefixes: ['key-'] })];
     await allLive([quick, slow]);
@@ -107,6 +126,8 @@ describe('readers of one process who have caught up', () => {
 /** Follows the log, and remembers the numbers of what it was given. */
 class Reader {
   readonly numbers: number[] = [];
+  /** Batches with events: how many, and when they came. */
+  readonly given: Given[] = [];
   readonly streamPrefixes: readonly string[];
   position: bigint | 'start';
   live = false;
@@ -140,6 +161,7 @@ class Reader {
 
   private async read(batches: AsyncIterable<EventBatch<StoredEvent>>): Promise<void> {
     for await (const { events, position, live } of batches) {
+      if (events.length > 0) this.given.push({ count: events.length, at: performance.now() });
       await this.gate;
       this.numbers.push(...events.map(({ data }) => (data as { n: number }).n));
       if (this.position !== 'start' && position < this.position) throw new RangeError('the position went back');
@@ -147,6 +169,11 @@ class Reader {
       this.live = live;
     }
   }
+}
+
+interface Given {
+  count: number;
+  at: number;
 }
 
 interface ReaderOptions {

@@ -64,7 +64,7 @@ export class Time {
     const onLateness = this.lateness();
     const all = { rounds, keyspaces, standing, rotations, decisions, readModel, clock, logger, onLateness };
     const deadlines = new KeyDeadlines(all);
-    const timekeeper = new Timekeeper({ ...all, channels, settled: (keyId) => deadlines.settled(keyId) });
+    const timekeeper = new Timekeeper({ ...all, channels, settled: (keyIds) => deadlines.settled(keyIds) });
     this.loops = [
       { loop: new ReactorLoop(timekeeper, store, rounds.index, logger), index: rounds.index },
       { loop: new ReactorLoop(deliveries, store, secrets.index, logger), index: secrets.index },

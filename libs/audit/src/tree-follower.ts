@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hashOfEvent } from './envelope.js';
 import { FileTiles, TreeDamaged, type NewLeaf } from './file-tiles.js';
+import { Gathering } from './gathering.js';
 import { LeafIds } from './leaf-ids.js';
 
 export interface TreeFollowerOptions {
@@ -15,7 +16,7 @@ export interface TreeFollowerOptions {
 
 export interface TreeFollowerState {
   size: number;
-  /** Everything that there was when it last read from the log is in the tree. */
+  /** Everything that there was when it read what it has last written is in the tree. */
   live: boolean;
   subscribed: boolean;
   /** How often the tree was thrown away and made again. */
@@ -27,7 +28,7 @@ export interface TreeFollowerState {
 const BATCH = 500;
 /** Leaves of a log that is far ahead are written so many at a time. */
 const LEAVES_AT_ONCE = 8192;
-/** Live events are gathered so long before they are written: one sync for many. */
+/** Leaves are gathered so long before they are written: one sync for many. Their events are let go at once. */
 const GATHER_MS = 250;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -120,25 +121,39 @@ export class TreeFollower {
     const tiles = await this.open(signal);
     this.tiles = tiles;
     for await (const _ of this.catchUp(tiles, signal)) yield;
+    const failed = new AbortController();
     const batches = store.subscribeStored({
       after: tiles.head.position,
       streamPrefixes: AUDITED_STREAM_PREFIXES,
       maxBatch: BATCH,
-      signal,
+      signal: AbortSignal.any([signal, failed.signal]),
       onState: (state) => {
         this.told.subscribed = state === 'connected';
         if (state === 'disconnected') this.told.live = false;
       },
     });
-    for await (const { events, live } of batches) {
-      if (events.length > 0) await this.append(tiles, leavesOf(tiles.head.size, events));
-      if (signal.aborted) return;
-      this.told.live = live;
-      this.told.lastError = undefined;
-      this.changed();
-      yield;
-      if (live && events.length > 0) await pause(GATHER_MS, signal);
+    const write = (leaves: readonly FoundLeaf[], live: boolean): Promise<void> => this.write(tiles, leaves, live);
+    const gathering = new Gathering(write, GATHER_MS, LEAVES_AT_ONCE, () => failed.abort());
+    let next = tiles.head.size;
+    try {
+      for await (const { events, live } of batches) {
+        await gathering.add(leavesOf(next, events), live);
+        next += events.length;
+        if (signal.aborted) return;
+        yield;
+      }
+    } finally {
+      await gathering.end();
     }
+  }
+
+  private async write(tiles: FileTiles, leaves: readonly FoundLeaf[], live: boolean): Promise<void> {
+    if (leaves.length > 0) await this.append(tiles, leaves);
+    // Not of a tree that was thrown away meanwhile, or of a log that is not heard any more.
+    if (this.tiles !== tiles) return;
+    this.told.live = live && this.told.subscribed;
+    this.told.lastError = undefined;
+    this.changed();
   }
 
   /** Reads what the log is ahead, at a fraction of what a subscription takes. */

@@ -57,8 +57,15 @@ export function instantOf(millis: number): Instant {
   if (!(millis >= FIRST_MILLIS && millis <= LAST_MILLIS)) {
     throw new RangeError(`${millis} ms lies outside the years 0000 to 9999`);
   }
-  return new Date(millis).toISOString();
+  if (millis !== last.millis) {
+    last.instant = new Date(millis).toISOString();
+    last.millis = millis;
+  }
+  return last.instant;
 }
+
+/** Of many events in a row that are of the same millisecond each is written once. */
+const last = { millis: NaN, instant: '' };
 
 /** The instant `seconds` after (or, negative, before) another, and no further than the years 0000 to 9999 go. */
 export function plusSeconds(instant: Instant, seconds: number): Instant {

@@ -5,16 +5,27 @@ import { denialIn, denied, openBatchAppend } from './client-channel.js';
 import type { Connection } from './connection.js';
 import { EventStoreRefused, RevisionConflict } from './errors.js';
 
-interface Waiting {
-  spec: AppendSpec;
-  resolve: (position: bigint | undefined) => void;
+/** The position of an append's last event, that it was made where the server does not say where, or why it was not. */
+export type Answer = bigint | 'done' | Error;
+
+/** Appends that were sent together, and their answers as far as they have come. */
+interface Lot {
+  specs: readonly AppendSpec[];
+  answers: (Answer | undefined)[];
+  open: number;
+  resolve: () => void;
   reject: (error: Error) => void;
   sentAt: number;
 }
 
+interface Waiting {
+  lot: Lot;
+  place: number;
+}
+
 /** One call with many appends on their way, which the server answers in any order. */
 interface OpenCall {
-  write(spec: AppendSpec): Promise<bigint | undefined>;
+  write(specs: readonly AppendSpec[], answers: (Answer | undefined)[]): Promise<void>;
   isOver(): boolean;
 }
 
@@ -32,14 +43,25 @@ export class Appends {
   constructor(private readonly connection: Connection) {}
 
   /**
-   * Gives the position of the last event, if the server says it. How long it waits is its caller's to say.
-   * @throws RevisionConflict, EventStoreRefused, EventStoreUnavailable; an error of gRPC where no call could be opened
+   * Writes each answer (of the errors RevisionConflict, EventStoreRefused or EventStoreUnavailable) to the place of its
+   * append when it comes, and resolves when all have come. How long it waits is its caller's to say.
+   * @throws EventStoreUnavailable, EventStoreRefused when the call is over: what has no answer then has none;
+   * an error of gRPC where no call could be opened
    */
-  async append(client: KurrentDBClient, spec: AppendSpec): Promise<bigint | undefined> {
+  async appendAll(
+    client: KurrentDBClient,
+    specs: readonly AppendSpec[],
+    answers: (Answer | undefined)[],
+  ): Promise<void> {
     const known = this.current;
-    if (known?.client === client && known.open && !known.open.isOver()) return known.open.write(spec);
+    if (known?.client === client && known.open && !known.open.isOver()) return known.open.write(specs, answers);
     const call = await this.callOf(client);
-    return call ? call.write(spec) : appendAlone(client, spec);
+    if (call) return call.write(specs, answers);
+    await Promise.all(
+      specs.map(async (spec, place) => {
+        answers[place] = await appendAlone(client, spec).catch((error) => this.connection.translate(error, 'append'));
+      }),
+    );
   }
 
   /** None where the server does not know this call, as before 21.10. */
@@ -67,7 +89,7 @@ function openCall(stream: Duplex, connection: Connection): OpenCall {
   let over = false;
   const end = (failure: Error): void => {
     over = true;
-    for (const { reject } of waiting.values()) reject(failure);
+    for (const { lot } of waiting.values()) lot.reject(failure);
     waiting.clear();
   };
   stream
@@ -76,8 +98,10 @@ function openCall(stream: Duplex, connection: Connection): OpenCall {
       const one = waiting.get(correlation);
       if (!one) return;
       waiting.delete(correlation);
-      if (verdict.kind === 'done') one.resolve(verdict.position);
-      else one.reject(refusalOf(one.spec, verdict, connection));
+      const { lot, place } = one;
+      lot.answers[place] = answerOf(lot.specs[place] as AppendSpec, verdict, connection);
+      lot.open -= 1;
+      if (lot.open === 0) lot.resolve();
     })
     .on('error', (error: Error) => end(failureOf(error, connection)))
     .on('end', () => {
@@ -85,24 +109,31 @@ function openCall(stream: Duplex, connection: Connection): OpenCall {
       end(connection.unavailable('ended the call', 'unknown'));
     });
   const forget = (sentBefore: number): void => {
-    for (const [correlation, { sentAt, reject }] of waiting) {
-      if (sentAt > sentBefore) return;
+    for (const [correlation, { lot }] of waiting) {
+      if (lot.sentAt > sentBefore) return;
       waiting.delete(correlation);
-      reject(connection.unavailable('gave no answer', 'unknown'));
+      lot.reject(connection.unavailable('gave no answer', 'unknown'));
     }
   };
   return {
     isOver: () => over,
-    write: (spec) =>
+    write: (specs, answers) =>
       new Promise((resolve, reject) => {
         if (over) throw connection.unavailable('ended the call', 'unknown');
         const sentAt = performance.now();
         forget(sentAt - FORGOTTEN_AFTER_MS);
-        last += 1;
-        waiting.set(last, { spec, resolve, reject, sentAt });
-        stream.write(encodeAppend(last, spec));
+        const lot = { specs, answers, open: specs.length, resolve, reject, sentAt };
+        for (const [place, spec] of specs.entries()) {
+          last += 1;
+          waiting.set(last, { lot, place });
+          stream.write(encodeAppend(last, spec));
+        }
       }),
   };
+}
+
+function answerOf(spec: AppendSpec, verdict: AppendVerdict, connection: Connection): Answer {
+  return verdict.kind === 'done' ? (verdict.position ?? 'done') : refusalOf(spec, verdict, connection);
 }
 
 const UNAVAILABLE = 14;
@@ -136,7 +167,7 @@ function refusalOf(
 }
 
 /** An append as a call of its own. @throws the client's errors */
-async function appendAlone(client: KurrentDBClient, spec: AppendSpec): Promise<bigint | undefined> {
+async function appendAlone(client: KurrentDBClient, spec: AppendSpec): Promise<Answer> {
   const { stream, expectedRevision, events } = spec;
   const streamState: AppendStreamState = expectedRevision < 0 ? 'no_stream' : BigInt(expectedRevision);
   const proposed = events.map(({ id, type, data, metadata }) => ({
@@ -148,5 +179,5 @@ async function appendAlone(client: KurrentDBClient, spec: AppendSpec): Promise<b
   }));
   const deadline = spec.deadlineMs - Date.now();
   const { position } = await client.appendToStream(stream, proposed, { streamState, deadline });
-  return position?.commit;
+  return position?.commit ?? 'done';
 }

@@ -10,6 +10,7 @@ import {
 import { fold, type Decider } from '@keyledger/domain';
 import { hash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Append, Appended } from './appending.js';
 import type { NewEvent } from './codec.js';
 import { RevisionConflict } from './errors.js';
 import type { EventStore } from './event-store.js';
@@ -39,6 +40,21 @@ export interface Loaded<S> {
   events: RecordedEvent[];
 }
 
+/** A stream whose state is known. */
+export interface Known<S> {
+  state: S;
+  revision: number;
+  position?: bigint | undefined;
+}
+
+/** A command on a state that is known. */
+export interface CommandOn<C, S, E> extends Known<S> {
+  stream: string;
+  command: C;
+  /** Asked only where there are events, so that its reason may follow from them. */
+  contextOf: (events: readonly E[]) => CommandContext;
+}
+
 const CONFLICT_RETRIES = 5;
 const FIRST_PAUSE_MS = 5;
 
@@ -48,10 +64,10 @@ const FIRST_PAUSE_MS = 5;
  * events once. (A command that caused none leaves no trace, and is decided anew.)
  */
 export class Decisions {
-  /** @param keepable turns a context into what may be recorded of it; asked for each attempt that has events */
+  /** @param keepable turns a context into what may be recorded of it; asked for each attempt that has events, if there */
   constructor(
     private readonly store: EventStore,
-    private readonly keepable: (context: CommandContext) => Promise<CommandContext> = async (context) => context,
+    private readonly keepable?: (context: CommandContext) => Promise<CommandContext>,
   ) {}
 
   /** @throws as `EventStore.load` */
@@ -100,24 +116,57 @@ export class Decisions {
    * @throws as `EventStore.append`, but no RevisionConflict
    */
   async runOn<C, S, E extends LedgerEvent>(
-    { state, revision, position }: { state: S; revision: number; position?: bigint | undefined },
+    known: Known<S>,
     decider: Decider<C, S, E>,
     stream: string,
     command: C,
     context: CommandContext,
   ): Promise<Outcome<S, E> | undefined> {
-    const decision = decider.decide(command, state);
-    if (!decision.accepted) return { accepted: false, refusal: decision.refusal, state, revision };
-    const { events } = decision;
-    if (events.length === 0) return { accepted: true, events, state, revision, position, replayed: false };
-    const kept = await this.keepable(context);
-    try {
-      const appended = await this.store.append(stream, revision, newEvents(stream, events, kept));
-      return { accepted: true, events, state: foldWith(decider, state, events), ...appended, replayed: false };
-    } catch (error) {
-      if (error instanceof RevisionConflict) return undefined;
-      throw error;
+    const [outcome] = await this.runAllOn(decider, [{ ...known, stream, command, contextOf: () => context }]);
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
+  }
+
+  /**
+   * Likewise commands on as many streams, whose appends travel together. What became of each comes in their order: as
+   * `runOn` gives it, or what it would have thrown.
+   */
+  async runAllOn<C, S, E extends LedgerEvent>(
+    decider: Decider<C, S, E>,
+    all: readonly CommandOn<C, S, E>[],
+  ): Promise<(Outcome<S, E> | undefined | Error)[]> {
+    const outcomes = new Array<Outcome<S, E> | undefined | Error>(all.length);
+    const begun: { place: number; events: E[] }[] = [];
+    const appends: Append[] = [];
+    for (const [place, { stream, state, revision, position, command, contextOf }] of all.entries()) {
+      try {
+        const decision = decider.decide(command, state);
+        if (!decision.accepted) {
+          outcomes[place] = { accepted: false, refusal: decision.refusal, state, revision };
+        } else if (decision.events.length === 0) {
+          outcomes[place] = { accepted: true, events: [], state, revision, position, replayed: false };
+        } else {
+          const { events } = decision;
+          const context = contextOf(events);
+          const kept = this.keepable ? await this.keepable(context) : context;
+          appends.push({ stream, expectedRevision: revision, events: newEvents(stream, events, kept) });
+          begun.push({ place, events });
+        }
+      } catch (error) {
+        outcomes[place] = error as Error;
+      }
     }
+    const appended = appends.length === 0 ? [] : await this.store.appendAll(appends);
+    for (const [nth, { place, events }] of begun.entries()) {
+      const result = appended[nth] as Appended | Error;
+      if (result instanceof RevisionConflict) continue;
+      if (result instanceof Error) outcomes[place] = result;
+      else {
+        const state = foldWith(decider, (all[place] as Known<S>).state, events);
+        outcomes[place] = { accepted: true, events, state, ...result, replayed: false };
+      }
+    }
+    return outcomes;
   }
 }
 
@@ -156,7 +205,10 @@ function overtaken(stream: string): Refusal {
 function newEvents<E extends LedgerEvent>(stream: string, events: readonly E[], context: CommandContext): NewEvent[] {
   return events.map(({ type, data }, index) => {
     const metadata = metadataOf(type, context);
-    return { id: eventId(JSON.stringify([stream, index, type, data, metadata])), type, data, metadata };
+    const json = { data: JSON.stringify(data), metadata: JSON.stringify(metadata) };
+    // The JSON of the list of all that, of which each part is needed by itself as well.
+    const content = `[${JSON.stringify(stream)},${index},${JSON.stringify(type)},${json.data},${json.metadata}]`;
+    return { id: eventId(content), type, data, metadata, json };
   });
 }
 

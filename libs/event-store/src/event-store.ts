@@ -1,18 +1,16 @@
 import type { RecordedEvent } from '@keyledger/contracts';
 import type { KurrentDBClient, ResolvedEvent } from '@kurrent/kurrentdb-client';
 import { setMaxListeners } from 'node:events';
-import { setTimeout as pause } from 'node:timers/promises';
-import { Appends } from './append-call.js';
-import { decode, decodeStored, encode, positionOf, type Decoder, type NewEvent, type StoredEvent } from './codec.js';
+import { Appending, APPENDS_WAITING, type Append, type Appended } from './appending.js';
+import { decode, decodeStored, positionOf, type Decoder, type NewEvent, type StoredEvent } from './codec.js';
 import { Connection } from './connection.js';
-import { CorruptEvent, EventStoreUnavailable, RevisionConflict } from './errors.js';
+import { CorruptEvent } from './errors.js';
 import type { EventBatch, SubscribeOptions } from './feed.js';
 import { readLog, readNewest } from './log-reading.js';
 import type { ReadDirection } from './read-wire.js';
 import { readStored, type ReadStoredOptions } from './stored-reading.js';
 import { subscribe } from './subscription.js';
 import { Tail } from './tail.js';
-import { NoTurn, Turns } from './turns.js';
 
 export interface EventStoreOptions {
   /** A connection string of the official client: `kurrentdb://…`, `esdb://…`, `+discover`, several hosts. */
@@ -45,14 +43,6 @@ export interface ReadStreamOptions {
 
 const DEFAULT_TIMEOUT_MS = 5000;
 
-/** Appends in flight: as many as share a commit of the store while many write at once, and a bound on what waits there. */
-const APPENDS_AT_ONCE = 128;
-const APPENDS_WAITING = 5000;
-/** When the place of an append without an answer is given away: its connection is long dead by then. */
-const LOST_AFTER_MS = 30_000;
-const FIRST_PAUSE_MS = 25;
-const LONGEST_PAUSE_MS = 800;
-
 /**
  * The log of events, behind three verbs. Safe to share; one per process is enough. Every method throws what
  * `errors.ts` names and nothing else, and takes no longer than its bound.
@@ -61,8 +51,7 @@ export class EventStore {
   private readonly url: string;
   private readonly timeoutMs: number;
   private readonly connection: Connection;
-  private readonly appends: Appends;
-  private readonly turns = new Turns(APPENDS_AT_ONCE, APPENDS_WAITING);
+  private readonly appending: Appending;
   private readonly closing = new AbortController();
   private readonly tail: Tail;
 
@@ -72,9 +61,11 @@ export class EventStore {
     this.timeoutMs = timeoutMs;
     this.connection = new Connection(url, timeoutMs);
     // As many appends may pause at once as may wait.
-    setMaxListeners(APPENDS_WAITING + APPENDS_AT_ONCE, this.closing.signal);
+    setMaxListeners(2 * APPENDS_WAITING, this.closing.signal);
     this.tail = new Tail(() => new Connection(url, timeoutMs));
-    this.appends = new Appends(this.connection);
+    const readSome = (stream: string, fromRevision: number, maxCount: number): Promise<ResolvedEvent[]> =>
+      this.read((client) => client.readStream(stream, { fromRevision: BigInt(fromRevision), maxCount }));
+    this.appending = new Appending(this.connection, readSome, this.closing.signal);
   }
 
   /**
@@ -97,35 +88,18 @@ export class EventStore {
    * a conflict after one is looked into: were those our own events? So a resolved append happened exactly once.
    * @throws RevisionConflict, EventStoreRefused: nothing was appended; EventStoreUnavailable: see its `outcome`
    */
-  async append(
-    stream: string,
-    expectedRevision: number,
-    events: readonly NewEvent[],
-  ): Promise<{ revision: number; position: bigint }> {
-    if (events.length === 0) throw new RangeError('an append needs events');
-    if (!Number.isInteger(expectedRevision) || expectedRevision < -1) {
-      throw new RangeError(`the expected revision is ${expectedRevision}; it must be an integer from -1 on`);
-    }
-    const revision = expectedRevision + events.length;
-    const giveUpAt = performance.now() + 2 * this.timeoutMs;
-    const proposed = encode(events);
-    let unknown = false;
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
-      try {
-        const position = await this.appendOnce(stream, expectedRevision, proposed, giveUpAt);
-        return { revision, position: position ?? (await this.positionAt(stream, revision)) };
-      } catch (error) {
-        if (unknown && error instanceof RevisionConflict) {
-          return { revision, position: await this.findOwn(stream, expectedRevision, events, error) };
-        }
-        if (!(error instanceof EventStoreUnavailable)) throw error;
-        unknown ||= error.outcome === 'unknown';
-        if (!unknown) throw error;
-        const over = this.closing.signal.aborted || performance.now() + pauseMs >= giveUpAt;
-        if (over) throw new EventStoreUnavailable(error.message, 'unknown');
-      }
-      await this.pause(pauseMs);
-    }
+  async append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<Appended> {
+    const [outcome] = await this.appending.all([{ stream, expectedRevision, events }]);
+    if (outcome instanceof Error) throw outcome;
+    return outcome as Appended;
+  }
+
+  /**
+   * Many appends to as many streams, each as `append` makes it and none behind another, for a good deal less than as
+   * many calls of that. What became of each comes in their order; the errors are those of `append`.
+   */
+  appendAll(appends: readonly Append[]): Promise<(Appended | Error)[]> {
+    return this.appending.all(appends);
   }
 
   /**
@@ -241,60 +215,6 @@ export class EventStore {
       }
       return resolved;
     });
-  }
-
-  private async appendOnce(
-    stream: string,
-    expectedRevision: number,
-    proposed: ReturnType<typeof encode>,
-    giveUpAt: number,
-  ): Promise<bigint | undefined> {
-    this.checkOpen();
-    const leftMs = (): number => Math.max(1, Math.min(this.timeoutMs, giveUpAt - performance.now()));
-    const giveBack = await this.turns.take(leftMs()).catch((error: unknown) => {
-      throw error instanceof NoTurn ? this.connection.unavailable(`is too slow: ${error.message}`, 'not-done') : error;
-    });
-    const lost = setTimeout(giveBack, LOST_AFTER_MS).unref();
-    const append = (client: KurrentDBClient): Promise<bigint | undefined> =>
-      this.appends
-        .append(client, { stream, expectedRevision, events: proposed, deadlineMs: Date.now() + 2 * this.timeoutMs })
-        .finally(() => {
-          clearTimeout(lost);
-          giveBack();
-        });
-    return this.connection.call('append', append, leftMs());
-  }
-
-  /** Position of our events, if it was they that moved the stream on; else the conflict is one. */
-  private async findOwn(
-    stream: string,
-    expectedRevision: number,
-    events: readonly NewEvent[],
-    conflict: RevisionConflict,
-  ): Promise<bigint> {
-    const found = await this.readForOutcome(stream, expectedRevision + 1, events.length);
-    const ours = found.length === events.length && found.every(({ event }, index) => event?.id === events[index]?.id);
-    if (!ours) throw conflict;
-    return positionOf(found.at(-1) ?? {});
-  }
-
-  private async positionAt(stream: string, revision: number): Promise<bigint> {
-    const [recorded] = await this.readForOutcome(stream, revision, 1);
-    return positionOf(recorded ?? {});
-  }
-
-  /** A read that an append's outcome hangs on: when it fails, that outcome is unknown. */
-  private async readForOutcome(stream: string, fromRevision: number, maxCount: number): Promise<ResolvedEvent[]> {
-    try {
-      return await this.read((client) => client.readStream(stream, { fromRevision: BigInt(fromRevision), maxCount }));
-    } catch (error) {
-      if (error instanceof EventStoreUnavailable) throw new EventStoreUnavailable(error.message, 'unknown');
-      throw error;
-    }
-  }
-
-  private async pause(pauseMs: number): Promise<void> {
-    await pause(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: this.closing.signal }).catch(() => undefined);
   }
 
   private openConnection(): Connection {

@@ -103,6 +103,56 @@ describe('an append whose answer got lost', () => {
   });
 });
 
+describe('appends that travel together', () => {
+  const together = (count: number) =>
+    Array.from({ length: count }, (_, nth) => {
+      return { stream: `key-k${nth}`, expectedRevision: nth, events: [newEvent()] };
+    });
+  const placeOf = (request: streamsPb.BatchAppendReq): number =>
+    Number(request.getOptions()?.getStreamPosition() ?? NaN);
+
+  it('are made good one by one where the call ended under them: only what had no answer is sent again', async () => {
+    const peer = await hostile({
+      onAppend: (request, call, attempt) => {
+        if (attempt === 3) call.end();
+        else if (attempt !== 2) call.write(success(request, placeOf(request) + 1));
+      },
+    });
+    const appends = together(3);
+    const outcomes = await peer.store.appendAll(appends);
+    expect(outcomes).toEqual([1, 2, 3].map((revision) => ({ revision, position: BigInt(1000 + revision) })));
+    expect(peer.appends.map(placeOf).sort()).toEqual([0, 1, 1, 2, 2]);
+    expect(new Set(peer.appends.flatMap(idsOf))).toEqual(new Set(appends.map(({ events }) => events[0]?.id)));
+  });
+
+  it('fail alone: the conflict of one, and one that is too large, are those of their place', async () => {
+    const peer = await hostile({
+      onAppend: (request, call) => {
+        const place = placeOf(request);
+        call.write(place === 1 ? wrongRevision(request, 9) : success(request, place + 1));
+      },
+    });
+    const appends = together(200);
+    const large = { ...newEvent(), data: { keyId: 'x'.repeat(1_000_001) } as NewEvent['data'] };
+    appends[2] = { stream: 'key-k2', expectedRevision: 2, events: [large] };
+    const outcomes = await peer.store.appendAll(appends);
+    expect(outcomes[1]).toMatchObject({ name: 'RevisionConflict', stream: 'key-k1', actualRevision: 9 });
+    expect(outcomes[2]).toMatchObject({ name: 'EventStoreRefused', reason: 'too-large' });
+    const others = outcomes.map((one, place) => (place === 1 || place === 2 ? [] : [one])).flat();
+    expect(others).toEqual(
+      [0, ...Array.from({ length: 197 }, (_, nth) => nth + 3)].map((place) => {
+        return { revision: place + 1, position: BigInt(1001 + place) };
+      }),
+    );
+  });
+
+  it('are all unknown, and nothing else, when the server says nothing', async () => {
+    const peer = await hostile({ onAppend: () => undefined });
+    const outcomes = await peer.store.appendAll(together(3));
+    for (const one of outcomes) expect(one).toMatchObject({ name: 'EventStoreUnavailable', outcome: 'unknown' });
+  });
+});
+
 describe('a connection that has gone deaf', () => {
   it('is replaced: a server that once refused to say what it can is asked again', async () => {
     let refusals = 0;

@@ -7,7 +7,8 @@
  */
 export * from './errors.js';
 export { EventStore, type EventStoreOptions, type ReadAllOptions, type ReadStreamOptions } from './event-store.js';
+export { type Append, type Appended } from './appending.js';
 export { type EventBatch, type SubscribeOptions } from './feed.js';
 export { type NewEvent, type StoredEvent } from './codec.js';
 export { type ReadStoredOptions } from './stored-reading.js';
-export { Decisions, metadataOf, type Loaded, type Outcome } from './decisions.js';
+export { Decisions, metadataOf, type CommandOn, type Known, type Loaded, type Outcome } from './decisions.js';

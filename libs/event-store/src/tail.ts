@@ -1,4 +1,5 @@
 import { AUDITED_STREAM_PREFIXES } from '@keyledger/contracts';
+import { setTimeout as pause } from 'node:timers/promises';
 import { positionOf, type Decoder, type Resolved } from './codec.js';
 import type { Connection } from './connection.js';
 import { feed, type EventBatch, type SubscribeOptions } from './feed.js';
@@ -8,6 +9,11 @@ const HELD = 2048;
 /** A reader who is only passed by is told so often how far the log has come. */
 const TELL_EVERY = HELD / 2;
 const DEFAULT_MAX_BATCH = 500;
+/**
+ * A reader is given events at once if he was given none for so long, else what has come in that time. Under load what
+ * he does for a batch (round trips, checkpoints) costs him more than what he does for an event.
+ */
+const GATHER_MS = 20;
 
 /** An event of the log, read from the wire once; what its readers make of it is made once for all who make the same. */
 class Held {
@@ -70,11 +76,18 @@ export class Tail {
     try {
       while (!signal.aborted && reader.next >= this.dropped) {
         const batch = reader.take(this.held, this.state());
-        if (!batch) await reader.news();
-        else {
-          await options.beforeBatch?.();
-          yield batch;
+        if (!batch) {
+          await reader.news();
+          continue;
         }
+        await options.beforeBatch?.();
+        const { length } = batch.events;
+        const givenAt = performance.now();
+        yield batch;
+        const leftMs = givenAt + GATHER_MS - performance.now();
+        // A full one was not all that there was.
+        if (length === 0 || length >= reader.maxBatch || leftMs < 1) continue;
+        await pause(leftMs, undefined, { signal }).catch(() => undefined);
       }
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -159,6 +172,7 @@ class Reader<T> {
   private failure: Error | undefined;
   /** What the reader knows. It has come here with everything, so it is told of it only when that changes. */
   private readonly told: { position: bigint; next: number; live: boolean; passed: number };
+  readonly maxBatch: number;
 
   constructor(
     readonly options: SubscribeOptions,
@@ -168,6 +182,7 @@ class Reader<T> {
     { live, passed }: TailState,
   ) {
     this.told = { position: after, next, live: live ?? true, passed };
+    this.maxBatch = options.maxBatch ?? DEFAULT_MAX_BATCH;
   }
 
   wants(events: readonly Held[]): boolean {
@@ -201,7 +216,7 @@ class Reader<T> {
   }
 
   private read(held: readonly Held[], dropped: number): T[] {
-    const { maxBatch = DEFAULT_MAX_BATCH } = this.options;
+    const { maxBatch } = this;
     const events: T[] = [];
     for (; this.next < dropped + held.length && events.length < maxBatch; this.next += 1) {
       const one = held[this.next - dropped] as Held;

@@ -9,19 +9,20 @@ describe('turns', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 5 }),
-        fc.array(fc.integer({ min: 0, max: 3 })),
+        fc.array(fc.record({ ticks: fc.integer({ min: 0, max: 3 }), wanted: fc.integer({ min: 1, max: 5 }) })),
         async (width, work) => {
-          const turns = new Turns(width, work.length);
+          const turns = new Turns(width, 5 * work.length);
           const begun: number[] = [];
           let inside = 0;
           await Promise.all(
-            work.map(async (ticks, index) => {
-              const giveBack = await turns.take(LONG_MS);
+            work.map(async ({ ticks, wanted }, index) => {
+              const count = Math.min(wanted, width);
+              const giveBack = await turns.take(LONG_MS, count);
               begun.push(index);
-              inside += 1;
+              inside += count;
               expect(inside).toBeLessThanOrEqual(width);
               for (let tick = 0; tick < ticks; tick++) await Promise.resolve();
-              inside -= 1;
+              inside -= count;
               giveBack();
               giveBack();
             }),
@@ -39,6 +40,16 @@ describe('turns', () => {
     giveBack();
     (await turns.take(1))();
     (await turns.take(1))();
+  });
+
+  it('that are many are not overtaken by one that would fit, and hold nobody up once they are given up', async () => {
+    const turns = new Turns(2, 10);
+    const giveBack = await turns.take(LONG_MS);
+    const both = turns.take(1, 2);
+    const one = turns.take(LONG_MS);
+    await expect(both).rejects.toThrow(NoTurn);
+    (await one)();
+    giveBack();
   });
 
   it('are refused at once when too many wait', async () => {

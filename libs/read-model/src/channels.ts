@@ -118,11 +118,17 @@ export class ChannelDirectory {
    * owner everywhere; of several alike the newest is taken.
    */
   receiverFor(owner: { keyspaceId: string; ownerId: string }): KnownChannel | undefined {
-    const receivers = this.list().filter(({ channel: { type, disabled, audience } }) => {
-      return type === 'receiver' && disabled === undefined && concerns(audience, owner);
-    });
-    const inKeyspace = receivers.filter(({ channel }) => isBound(channel.audience));
-    return inKeyspace.at(-1) ?? receivers.at(-1);
+    // Asked for every key with a deadline: no lists are made on the way.
+    let anywhere: KnownChannel | undefined;
+    let inKeyspace: KnownChannel | undefined;
+    for (const known of this.known.values()) {
+      const { type, disabled, removedAt, audience } = known.channel;
+      if (type !== 'receiver' || disabled !== undefined || removedAt !== undefined || !concerns(audience, owner))
+        continue;
+      anywhere = known;
+      if (isBound(audience)) inKeyspace = known;
+    }
+    return inKeyspace ?? anywhere;
   }
 
   private async follow(signal: AbortSignal): Promise<void> {

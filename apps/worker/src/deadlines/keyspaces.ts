@@ -22,6 +22,15 @@ export class Keyspaces {
     return state;
   }
 
+  /** Of each id its keyspace, or what `of` would have thrown. */
+  async ofAll(keyspaceIds: Iterable<string>): Promise<Map<string, KeyspaceState | Error>> {
+    const found = new Map<string, KeyspaceState | Error>();
+    for (const id of new Set(keyspaceIds)) {
+      found.set(id, this.peek(id) ?? (await this.of(id).catch((error: unknown) => error as Error)));
+    }
+    return found;
+  }
+
   /** @throws as `Decisions.load` */
   async find(keyspaceId: string): Promise<KeyspaceState | undefined> {
     const known = this.known.get(keyspaceId);

@@ -16,6 +16,14 @@ export interface Receivers {
   receiverFor(owner: { keyspaceId: string; ownerId: string }): KnownChannel | undefined;
 }
 
+/** A key and its keyspace, or why that cannot be had. */
+interface Placed {
+  state: KeyState;
+  keyspace: KeyspaceState | Error | undefined;
+}
+
+const NONE: KeyUsage = [];
+
 /** What beside its own events says what time brings to a key. */
 export class Standing {
   private readonly usage: Gathered<string, KeyUsage>;
@@ -31,25 +39,54 @@ export class Standing {
     return this.receivers.receiverFor({ keyspaceId, ownerId: owner.id });
   }
 
-  /** Its use is asked for only where it can matter: for a policy about unused keys, and beside a secret in its grace. */
-  async of(key: KeyState, keyspace: KeyspaceState): Promise<Surroundings> {
-    return this.around(key, keyspace, keyspace.policy.unused !== undefined || key.secrets.length > 1);
+  /**
+   * Of each, in their order; what went wrong in the place of one with which something did. Use is asked for only where it
+   * can matter: for a policy about unused keys, and beside a secret in its grace.
+   */
+  ofAll(keys: readonly Placed[]): Promise<(Surroundings | Error)[]> {
+    return this.around(keys, (key, { policy }) => policy.unused !== undefined || key.secrets.length > 1);
   }
 
-  /** In milliseconds. Here use matters even less: a grace that ends at its deadline does so whatever was used. */
-  async nextOf(key: KeyState, keyspace: KeyspaceState, now: Instant): Promise<number | undefined> {
-    const { unused, endGrace } = keyspace.policy;
-    const byUse = unused !== undefined || (endGrace !== 'at-deadline' && key.secrets.length > 1);
-    const next = nextDeadline(key, await this.around(key, keyspace, byUse), now);
-    return next === undefined ? undefined : Date.parse(next);
+  /**
+   * When each has to be looked at next, in milliseconds; `undefined`: never, as it is. Here use matters even less: a
+   * grace that ends at its deadline does so whatever was used.
+   * @throws what it throws that says how keys were used
+   */
+  async nextOfAll(keys: readonly Placed[], now: Instant): Promise<(number | undefined)[]> {
+    const arounds = await this.around(keys, (key, { policy: { unused, endGrace } }) => {
+      return unused !== undefined || (endGrace !== 'at-deadline' && key.secrets.length > 1);
+    });
+    return keys.map(({ state }, place) => {
+      const around = arounds[place] as Surroundings | Error;
+      if (around instanceof Error) throw around;
+      const next = nextDeadline(state, around, now);
+      return next === undefined ? undefined : Date.parse(next);
+    });
   }
 
   private async around(
-    key: KeyState,
-    { policy, archivedAt }: KeyspaceState,
-    withUsage: boolean,
-  ): Promise<Surroundings> {
-    const usage = withUsage ? await this.usage.ask(key.keyId) : [];
+    keys: readonly Placed[],
+    withUsage: (key: KeyState, keyspace: KeyspaceState) => boolean,
+  ): Promise<(Surroundings | Error)[]> {
+    const asked: Promise<void>[] = [];
+    const found = new Array<Surroundings | Error>(keys.length);
+    for (const [place, { state, keyspace }] of keys.entries()) {
+      if (!keyspace || keyspace instanceof Error) {
+        found[place] = keyspace ?? new RangeError(`the keyspace ${state.keyspaceId} is not known`);
+      } else if (!withUsage(state, keyspace)) found[place] = this.beside(state, keyspace, NONE);
+      else {
+        const answer = this.usage.ask(state.keyId).then(
+          (usage) => this.beside(state, keyspace, usage),
+          (error: unknown) => error as Error,
+        );
+        asked.push(answer.then((one) => void (found[place] = one)));
+      }
+    }
+    if (asked.length > 0) await Promise.all(asked);
+    return found;
+  }
+
+  private beside(key: KeyState, { policy, archivedAt }: KeyspaceState, usage: KeyUsage): Surroundings {
     const receiver = this.receiverOf(key) !== undefined;
     return { policy, usage, receiver, ...(archivedAt !== undefined && { archived: true }) };
   }

@@ -6,9 +6,9 @@ import {
   type KeyspaceEvent,
   type RecordedEvent,
 } from '@keyledger/contracts';
-import { channelDecider, evolveKey, fold, keyDecider, type KeyState } from '@keyledger/domain';
+import { channelDecider, evolveKey, fold, keyDecider, type KeyspaceState, type KeyState } from '@keyledger/domain';
 import type { Decisions, EventBatch } from '@keyledger/event-store';
-import type { ChannelDirectory, Projected, ReadModel } from '@keyledger/read-model';
+import type { ChannelDirectory, DeadlineEntry, Projected, ReadModel } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClockCheck } from '../clock-check.js';
 import type { Reactor } from '../reactor.js';
@@ -36,8 +36,8 @@ export class Timekeeper implements Reactor {
       decisions: Decisions;
       readModel: ReadModel;
       clock: ClockCheck;
-      /** Resolves when the job about a key that this process has at hand has ended. */
-      settled: (keyId: string) => Promise<void>;
+      /** Resolves when the jobs about these keys that this process has at hand have ended. */
+      settled: (keyIds: readonly string[]) => Promise<void>;
     },
   ) {}
 
@@ -116,10 +116,14 @@ export class Timekeeper implements Reactor {
 
   private async settle(events: ReadonlyMap<string, readonly RecordedEvent<KeyEvent>[]>): Promise<void> {
     const { index } = this.parts.rounds;
+    const stated = ({ keyId, revision }: { keyId: string; revision: number }): boolean => index.holds(keyId, revision);
     const changed = [...events].map(([keyId, own]) => ({ keyId, own, revision: own.at(-1)?.revision ?? 0 }));
-    // Nearly everything that a job of this process has caused was stated by that job.
-    await Promise.all(changed.map(({ keyId }) => this.parts.settled(keyId)));
-    const open = changed.filter(({ keyId, revision }) => !index.holds(keyId, revision));
+    // Nearly everything that a job of this process has caused that job states.
+    const unstated = changed.filter((one) => !stated(one));
+    if (unstated.length === 0) return;
+    await this.parts.settled(unstated.map(({ keyId }) => keyId));
+    const open = unstated.filter((one) => !stated(one));
+    if (open.length === 0) return;
     const born = open.flatMap(({ own }) => bornWith(own) ?? []);
     const others = open.filter(({ own }) => !bornWith(own));
     await this.state([...born, ...(await this.keysAt(others))]);
@@ -144,14 +148,18 @@ export class Timekeeper implements Reactor {
   private async state(keys: readonly Projected<KeyState>[]): Promise<void> {
     const { rounds, keyspaces, standing, clock } = this.parts;
     const now = clock.now();
-    const entries = await Promise.all(
-      keys.map(async ({ state, revision }) => {
-        // The first management key is there before its keyspace, whose creation has its keys looked at again.
-        const keyspace = await keyspaces.find(state.keyspaceId);
-        const at = keyspace && (await standing.nextOf(state, keyspace, now));
-        return { id: state.keyId, at, revision };
-      }),
-    );
+    // The first management key is there before its keyspace, whose creation has its keys looked at again.
+    const placed: { state: KeyState; revision: number; keyspace: KeyspaceState }[] = [];
+    const entries: DeadlineEntry[] = [];
+    for (const { state, revision } of keys) {
+      const keyspace = keyspaces.peek(state.keyspaceId) ?? (await keyspaces.find(state.keyspaceId));
+      if (keyspace) placed.push({ state, revision, keyspace });
+      else entries.push({ id: state.keyId, revision });
+    }
+    const next = await standing.nextOfAll(placed, now);
+    for (const [nth, { state, revision }] of placed.entries()) {
+      entries.push({ id: state.keyId, at: next[nth], revision });
+    }
     await rounds.put(entries, now);
   }
 }

@@ -51,6 +51,9 @@ export class Notifier implements Reactor {
 
   async react({ events }: EventBatch): Promise<void> {
     await this.knowChannels();
+    // Nobody to be told, and nobody who comes with these events: nearly all there is to do where there is no channel.
+    const isForChannels = (recorded: RecordedEvent): boolean => recorded.stream.startsWith('channel-');
+    if (this.channels.list().length === 0 && !events.some(isForChannels)) return;
     const groups = new Map<string, Group>();
     const keys = new Map<string, Promise<readonly RecordedEvent[]>>();
     for (const part of chunks(events, LOADS_AT_ONCE)) {
