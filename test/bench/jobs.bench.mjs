@@ -12,7 +12,7 @@ import { quantile, report } from './report.mjs';
 import { inParallel, KEY_REQUEST, SERVER_CORE, startApp, startEventStore, startRedis, until } from './system.mjs';
 
 const AT_ONCE = Number(process.env['BENCH_AT_ONCE'] ?? 1000);
-const RATE_JOBS = Number(process.env['BENCH_JOBS'] ?? 20_000);
+const RATE_JOBS = Number(process.env['BENCH_JOBS'] ?? 60_000);
 const MISSED = Number(process.env['BENCH_DEADLINES'] ?? 100_000);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
 const ONLY = process.env['BENCH_JOBS_ONLY'];
@@ -21,6 +21,7 @@ const CONCURRENCY = 200;
 const STORES = 4;
 const DAY_MS = 86_400_000;
 const CATCH_UP_WITHIN_MS = 1_800_000;
+const LOOK_EVERY_MS = 250;
 
 export async function benchJobs() {
   const [redis, eventStore] = await Promise.all([startRedis(), startEventStore()]);
@@ -150,6 +151,8 @@ async function allDone(url, child, dueAt) {
     child,
     async () => (await indexed(url, dueAt)).overdue === 0,
     CATCH_UP_WITHIN_MS,
+    // Each look takes time of Redis and of a core. When all was done the events say.
+    LOOK_EVERY_MS,
   );
 }
 

@@ -58,14 +58,14 @@ export async function startApp(name, env, core = OTHER_CORE, { readyWithinMs = 6
   return { child, port, baseUrl: `http://127.0.0.1:${port}` };
 }
 
-export async function until(what, child, test, timeoutMs = 60_000) {
+export async function until(what, child, test, timeoutMs = 60_000, everyMs = 25) {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     if (await test().catch(() => false)) return;
     if ((child && child.exitCode !== null) || Date.now() > deadline) {
       throw new Error(`waited in vain for ${what}:\n${child?.output.slice(-3000)}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 

@@ -1,6 +1,12 @@
 import { Decisions, type EventStore } from '@keyledger/event-store';
 import { KeyDigests, Sealing, type Logger, type Metrics, type Pepper, type SealingKey } from '@keyledger/platform';
-import { DeadlineIndex, type ChannelDirectory, type ReadModel, type RedisClient } from '@keyledger/read-model';
+import {
+  DeadlineIndex,
+  type ChannelDirectory,
+  type HandedOver,
+  type ReadModel,
+  type RedisClient,
+} from '@keyledger/read-model';
 import type { Job } from 'bullmq';
 import { ClockCheck } from './clock-check.js';
 import { KeyDeadlines } from './deadlines/key-deadlines.js';
@@ -29,6 +35,7 @@ export interface TimeParts {
   store: EventStore;
   redis: RedisClient;
   readModel: ReadModel;
+  handedOver: HandedOver;
   queues: Queues;
   channels: ChannelDirectory;
   outbound: Pick<Outbound, 'post'>;
@@ -50,7 +57,7 @@ export class Time {
   readonly chores: Record<string, Chore>;
 
   constructor(private readonly parts: TimeParts) {
-    const { store, redis, readModel, queues, channels, logger } = parts;
+    const { store, redis, readModel, handedOver, queues, channels, logger } = parts;
     this.clock = new ClockCheck(redis, logger, (isRight) => queues.hold(isRight ? 'go on' : 'hold'));
     const { clock } = this;
     const decisions = new Decisions(store);
@@ -63,7 +70,7 @@ export class Time {
     const rotations = new Rotations({ decisions, standing, digests: new KeyDigests(parts.peppers), logger });
     const onLateness = this.lateness();
     const all = { rounds, keyspaces, standing, rotations, decisions, readModel, clock, logger, onLateness };
-    const deadlines = new KeyDeadlines(all);
+    const deadlines = new KeyDeadlines({ ...all, handedOver });
     const timekeeper = new Timekeeper({ ...all, channels, settled: (keyIds) => deadlines.settled(keyIds) });
     this.loops = [
       { loop: new ReactorLoop(timekeeper, store, rounds.index, logger), index: rounds.index },

@@ -10,7 +10,15 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
-import { ChannelDirectory, Checkpoints, connectRedis, Projector, ReadModel, UsageStore } from '@keyledger/read-model';
+import {
+  ChannelDirectory,
+  Checkpoints,
+  connectRedis,
+  HandedOver,
+  Projector,
+  ReadModel,
+  UsageStore,
+} from '@keyledger/read-model';
 import { Credentials } from '@keyledger/verification';
 import { assembleAudit } from './audit/index.js';
 import { serveBoard } from './board.js';
@@ -51,7 +59,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
 
   const applied = metrics.counter('keyledger_projector_events_total', 'Events brought into the read model');
   const onEvents = (count: number): void => applied.inc(count);
-  const projector = new Projector({ redis, store, maxStalenessSeconds, log: logger, onEvents });
+  const handedOver = new HandedOver();
+  const projector = new Projector({ redis, store, handedOver, maxStalenessSeconds, log: logger, onEvents });
   const recorded = metrics.counter('keyledger_usage_recorded_total', 'Keys whose use was put on record');
   const rollUp = new UsageRollUp({
     usage,
@@ -80,7 +89,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const loopOf = (reactor: Reactor) => new ReactorLoop(reactor, store, checkpoints, logger);
   const news = notifications.reactors.map(loopOf);
   const incidents = [leakList, loopOf(leaks.finisher)];
-  const stores = { store, redis, readModel, queues };
+  const stores = { store, redis, readModel, handedOver, queues };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
   const audit = assembleAudit({
     store,

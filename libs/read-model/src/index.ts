@@ -12,6 +12,7 @@ export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } fro
 export { DecoySightings, type DecoySighting, type TakenSighting } from './decoy-sightings.js';
 export { DeadlineIndex, DeadlinesLost, type DeadlineEntry, type Due, type Stretch } from './deadline-index.js';
 export type { GenerationDigest } from './digest.js';
+export { HandedOver, type ChangedKey, type StandingKey } from './handed-over.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';
 export type { KeyRead } from './kept-records.js';
 export { IncidentIndex, type IncidentQuery } from './incident-index.js';

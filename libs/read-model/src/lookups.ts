@@ -1,5 +1,6 @@
 import { redisNames, redisTagOf, type SecretNamespace } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
+import type { StandingKey } from './handed-over.js';
 import { KeptRecords, type KeyRead } from './kept-records.js';
 import type { RedisLink } from './link.js';
 import { Reads } from './reads.js';
@@ -55,11 +56,12 @@ export class Lookups {
   }
 
   /** What stands there for these keys now; `undefined` for one that is not, or not wholly. @throws ReadModelUnavailable */
-  async recordsOf(generation: string, keyIds: readonly string[]): Promise<(Projected<KeyState> | undefined)[]> {
-    const pointers = await this.link.batch(
+  async recordsOf(generation: string, keyIds: readonly string[]): Promise<(StandingKey | undefined)[]> {
+    const readAt = performance.now();
+    const pointers = (await this.link.batch(
       keyIds.map((keyId) => ({ call: 'get', key: redisNames.pointer(generation, keyId) })),
-    );
-    const currents = pointers.map((pointer) => decodePointer(pointer as string | null).secrets[0]);
+    )) as (string | null)[];
+    const currents = pointers.map((pointer) => decodePointer(pointer).secrets[0]);
     const reads = currents.flatMap((current) => {
       return current ? [{ call: 'get', key: redisNames.record(generation, current.namespace, current.hash) }] : [];
     });
@@ -67,7 +69,8 @@ export class Lookups {
     return currents.map((current, index) => {
       const text = current && (texts.next().value as string | null);
       const found = typeof text === 'string' ? decodeRecord(text) : undefined;
-      return found && 'state' in found && found.state.keyId === keyIds[index] ? found : undefined;
+      if (!found || !('state' in found) || found.state.keyId !== keyIds[index]) return undefined;
+      return { ...found, generation, pointer: pointers[index] ?? '', readAt };
     });
   }
 

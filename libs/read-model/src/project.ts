@@ -1,6 +1,7 @@
 import { redisNames, type KeyEvent, type KeyspaceEvent, type RecordedEvent } from '@keyledger/contracts';
 import type { KeyState, KeyspaceState } from '@keyledger/domain';
 import type { EventStore } from '@keyledger/event-store';
+import type { ChangedKey, HandedOver } from './handed-over.js';
 import type { RedisLink } from './link.js';
 import { foldKey, foldKeyspace, introducedBy, nextStep, type GroupedEvents, type StreamEvents } from './projection.js';
 import {
@@ -33,6 +34,8 @@ export interface Ground {
    * too, and are written without a look: what is wrong in that, the write itself finds out.
    */
   untrodden: Set<string>;
+  /** What this process has decided itself. */
+  handedOver?: HandedOver;
 }
 
 /**
@@ -109,12 +112,24 @@ async function planGroups(
   generation: string,
   groups: readonly StreamEvents<KeyEvent>[],
 ): Promise<PlannedGroups[]> {
-  const { link, untrodden } = ground;
-  const unseen = link.acrossSlots && untrodden.has(generation) ? groups.filter(isJustBegun) : [];
-  const others = unseen.length === 0 ? groups : groups.filter((group) => !isJustBegun(group));
+  const { link, untrodden, handedOver } = ground;
+  const beginsNew = link.acrossSlots && untrodden.has(generation);
+  const [unseen, seen]: [StreamEvents<KeyEvent>[], StreamEvents<KeyEvent>[]] = [[], []];
+  const known: KnownKey[] = [];
+  for (const group of groups) {
+    const { id, events } = group;
+    if (beginsNew && isJustBegun(group)) unseen.push(group);
+    else {
+      const [first, last] = [events[0]?.revision ?? 0, events.at(-1)?.revision ?? 0];
+      const key = handedOver?.take(id, generation, first, last);
+      if (key) known.push({ key, introduced: introducedBy(events) });
+      else seen.push(group);
+    }
+  }
   return Promise.all([
     ...(unseen.length > 0 ? [planUnseen(link, generation, unseen)] : []),
-    ...(others.length > 0 ? [planSeen(ground, generation, others)] : []),
+    ...(known.length > 0 ? [planKnown(link, generation, known)] : []),
+    ...(seen.length > 0 ? [planSeen(ground, generation, seen)] : []),
   ]);
 }
 
@@ -132,6 +147,27 @@ async function planUnseen(
     return { ...foldKey(undefined, events), introduced: introducedBy(events), pointer: '' };
   });
   return { plan: await planKeys(link, generation, changes, performance.now()), unseen: true };
+}
+
+/** A key of which this process knows how it stood and what has become of it. */
+interface KnownKey {
+  key: ChangedKey;
+  introduced: SecretRef[];
+}
+
+async function planKnown(link: RedisLink, generation: string, keys: readonly KnownKey[]): Promise<PlannedGroups> {
+  let readAt = Infinity;
+  const changes = keys.map(({ key: { state, revision, before }, introduced }): KeyChange => {
+    readAt = Math.min(readAt, before.readAt);
+    return { state, revision, introduced, ...behind(before.pointer, before) };
+  });
+  return { plan: await planKeys(link, generation, changes, readAt), unseen: false };
+}
+
+/** What is known of the place to which a change goes. */
+function behind(pointer: string, record: Projected<KeyState> | undefined): Pick<KeyChange, 'pointer' | 'hinted'> {
+  // The pointer is written after the hints, so a record of just its revision has all of its own. A record may be ahead.
+  return record?.revision === revisionOf(pointer) ? { pointer, hinted: record.state } : { pointer };
 }
 
 async function planSeen(
@@ -156,10 +192,7 @@ async function planSeen(
   );
   const changes = open.map(({ pointer, introduced }, index): KeyChange => {
     const { state, revision } = folded[index] as Projected<KeyState>;
-    const record = records[index];
-    // The pointer is written after the hints, so a record of just its revision has all of its own. A record may be ahead.
-    const hinted = record?.revision === revisionOf(pointer) ? record.state : undefined;
-    return { state, revision, introduced, pointer, ...(hinted && { hinted }) };
+    return { state, revision, introduced, ...behind(pointer, records[index]) };
   });
   return { plan: await planKeys(link, generation, changes, readAt), unseen: false };
 }

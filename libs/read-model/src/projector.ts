@@ -2,6 +2,7 @@ import { READ_MODEL_STREAM_PREFIXES, REDIS_TAGS, redisNames } from '@keyledger/c
 import { EventStoreUnavailable, type EventBatch } from '@keyledger/event-store';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisClient } from './connect.js';
+import type { HandedOver } from './handed-over.js';
 import { coveredBy, heartbeatWrite, HEARTBEAT_READ, parseHeartbeat, runsNow } from './heartbeat.js';
 import { RedisLink } from './link.js';
 import { SILENT, type Log } from './log.js';
@@ -24,6 +25,8 @@ import { ReadModelUnavailable } from './unavailable.js';
 export interface ProjectorOptions {
   redis: RedisClient;
   store: LedgerSource;
+  /** What this process decides itself, so that it need not be read again. */
+  handedOver?: HandedOver;
   /** The bound after which verifiers no longer believe a model that nobody vouches for. Default 300. */
   maxStalenessSeconds?: number;
   /** How long a generation that is live no more is still written. Default 10,000. */
@@ -122,7 +125,8 @@ export class Projector {
     } = options;
     this.link = RedisLink.of(redis);
     this.store = store;
-    this.ground = { link: this.link, store, untrodden: new Set() };
+    const { handedOver } = options;
+    this.ground = { link: this.link, store, untrodden: new Set(), ...(handedOver && { handedOver }) };
     this.log = log;
     this.maxStalenessMs = maxStalenessSeconds * 1000;
     this.batchSize = batchSize;

@@ -6,6 +6,7 @@ import type { RedisClient } from './connect.js';
 import { digestOf, type GenerationDigest } from './digest.js';
 import type { KeyRead } from './kept-records.js';
 import { RedisLink } from './link.js';
+import type { StandingKey } from './handed-over.js';
 import { Listing, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 import { Lookups } from './lookups.js';
 import { readMeta, writableGenerations } from './meta.js';
@@ -93,7 +94,7 @@ export class ReadModel {
    * Keys as a command may be decided on: folded by this very build, however far. `undefined` where that cannot be said,
    * for whatever reason; then their events are to be read. Whoever appends behind the revision of one hears if it was old.
    */
-  async foldedKeys(keyIds: readonly string[]): Promise<(Projected<KeyState> | undefined)[]> {
+  async foldedKeys(keyIds: readonly string[]): Promise<(StandingKey | undefined)[]> {
     const { fresh, generation, version } = this.keeper.view();
     if (!fresh || generation === undefined || version !== PROJECTION_VERSION) return keyIds.map(() => undefined);
     return this.lookups.recordsOf(generation, keyIds).catch(() => keyIds.map(() => undefined));

@@ -9,7 +9,7 @@ import {
 } from '@keyledger/domain';
 import type { CommandOn, Decisions, Outcome } from '@keyledger/event-store';
 import type { Logger } from '@keyledger/platform';
-import type { DeadlineEntry, Due, Projected, ReadModel } from '@keyledger/read-model';
+import type { DeadlineEntry, Due, HandedOver, Projected, ReadModel } from '@keyledger/read-model';
 import { DelayedError, type Job } from 'bullmq';
 import type { ClockCheck } from '../clock-check.js';
 import { clockContext } from '../clock-context.js';
@@ -57,6 +57,7 @@ export class KeyDeadlines {
       rotations: Rotations;
       decisions: Decisions;
       readModel: ReadModel;
+      handedOver: HandedOver;
       clock: ClockCheck;
       logger: Logger;
       onLateness: (seconds: number) => void;
@@ -117,10 +118,10 @@ export class KeyDeadlines {
   /**
    * The read model's record spares a load, and a decision on an old one is not taken by the store. That nothing is due,
    * or that the key is to be rotated, is believed of its events only. What readers judge by time themselves is
-   * left to the projector, which brings it in larger lots.
+   * left to the projector, which brings it in larger lots; what it would have to read for that is handed over.
    */
   private async lookAndState(due: readonly Due[]): Promise<Failed[]> {
-    const { clock, rounds, readModel, onLateness } = this.parts;
+    const { clock, rounds, readModel, handedOver, onLateness } = this.parts;
     const now = clock.now();
     const nowMs = Date.parse(now);
     for (const { at } of due) onLateness(Math.max(0, nowMs - at) / 1000);
@@ -138,9 +139,10 @@ export class KeyDeadlines {
     for (const [index, record] of records.entries()) {
       const marked = record && outcomes[nth++];
       if (marked instanceof Error) failed.push({ error: marked });
-      else if (!marked?.changed || marked.rotation) unsure.push(ids[index] as string);
+      else if (!record || !marked?.changed || marked.rotation) unsure.push(ids[index] as string);
       else {
         if (marked.urgent) urgent.push(marked);
+        else handedOver.put({ state: marked.state, revision: marked.revision, before: record });
         entries.push(entryOf(marked, marked.around, now));
       }
     }

@@ -133,7 +133,9 @@ export class Timekeeper implements Reactor {
   private async keysAt(keys: readonly { keyId: string; revision: number }[]): Promise<Projected<KeyState>[]> {
     const { readModel, decisions } = this.parts;
     const found = await readModel.foldedKeys(keys.map(({ keyId }) => keyId));
-    const known = found.filter((key, index) => key && key.revision >= (keys[index]?.revision ?? 0));
+    const known: (Projected<KeyState> | undefined)[] = found.filter(
+      (key, index) => key && key.revision >= (keys[index]?.revision ?? 0),
+    );
     const behind = keys.filter(({ revision }, index) => (found[index]?.revision ?? -1) < revision);
     for (let from = 0; from < behind.length; from += LOADS_AT_ONCE) {
       const loads = behind.slice(from, from + LOADS_AT_ONCE).map(async ({ keyId }) => {
