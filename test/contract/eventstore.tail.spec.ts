@@ -37,7 +37,7 @@ describe('readers of one process who have caught up', () => {
     await eventually('there is none', async () => (await subscriptions()) === 0);
   });
 
-  it('are given what comes in quick succession together, and the rest of a full batch at once', async () => {
+  it('are given what comes in quick succession together where it is more than a few, and the rest of a full batch at once', async () => {
     const [wide, narrow] = [500, 2].map((maxBatch) => new Reader({ streamPrefixes: ['key-'], maxBatch }));
     const readers = [wide, narrow] as [Reader, Reader];
     await allLive(readers);
@@ -51,7 +51,7 @@ describe('readers of one process who have caught up', () => {
         return isMeant(before.count) ? [at - before.at] : [];
       });
     // A timer of Node may be a millisecond early.
-    for (const gap of gapsAfter(readers[0], (count) => count < 500)) expect(gap).toBeGreaterThanOrEqual(18);
+    for (const gap of gapsAfter(readers[0], (count) => count > 8 && count < 500)) expect(gap).toBeGreaterThanOrEqual(18);
     expect(Math.min(...gapsAfter(readers[1], (count) => count === 2))).toBeLessThan(18);
     await Promise.all(readers.map((reader) => reader.stop()));
   });
