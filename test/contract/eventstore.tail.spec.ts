@@ -51,7 +51,8 @@ describe('readers of one process who have caught up', () => {
         return isMeant(before.count) ? [at - before.at] : [];
       });
     // A timer of Node may be a millisecond early.
-    for (const gap of gapsAfter(readers[0], (count) => count > 8 && count < 500)) expect(gap).toBeGreaterThanOrEqual(18);
+    for (const gap of gapsAfter(readers[0], (count) => count > 8 && count < 500))
+      expect(gap).toBeGreaterThanOrEqual(18);
     expect(Math.min(...gapsAfter(readers[1], (count) => count === 2))).toBeLessThan(18);
     await Promise.all(readers.map((reader) => reader.stop()));
   });
