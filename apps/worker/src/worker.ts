@@ -10,6 +10,7 @@ import {
   type Logger,
   type Readiness,
 } from '@keyledger/platform';
+import { giveHeap } from '@keyledger/platform/heap';
 import {
   ChannelDirectory,
   Checkpoints,
@@ -36,6 +37,8 @@ import { ownPorts, TargetGuard } from './target-guard.js';
 import { Time } from './time.js';
 import { UsageRollUp } from './usage-roll-up.js';
 import { WorkerModule } from './worker.module.js';
+
+const HEAP_EVERY_MS = 1000;
 
 /**
  * Runs a worker: the projector, which also rebuilds, the reactors and queues, and an HTTP server for its health, its
@@ -142,7 +145,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   ]);
   await time.start(end.signal);
   housekeeping.start();
+  const heap = setInterval(() => giveHeap(readsInBulk(projector) ? 'scarce' : 'plenty'), HEAP_EVERY_MS);
   return async () => {
+    clearInterval(heap);
     housekeeping.stop();
     await queues.close();
     end.abort();
@@ -152,6 +157,11 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     await store.dispose();
     redis.disconnect();
   };
+}
+
+function readsInBulk(projector: Projector): boolean {
+  const { vouching, rebuilding } = projector.state();
+  return rebuilding || !vouching;
 }
 
 function readinessOf(projector: Projector, rollUp: UsageRollUp): Readiness {

@@ -20,7 +20,7 @@ import type { Round, Rounds } from './rounds.js';
 import type { Standing } from './standing.js';
 
 /** Keys of one round that are looked at together: enough to share every round trip, few enough to wait for the slowest. */
-const AT_ONCE = 128;
+const AT_ONCE = 64;
 /** Lots of keys at work at a time: enough for Redis, event store and this process to be busy, more only takes memory. */
 const LOTS_AT_ONCE = 3;
 /** A round that cannot deal with so many keys ends; the next one begins with the earliest again. */
