@@ -150,6 +150,8 @@ class Feed<T> {
         if (!this.caughtUp && (this.call?.waiting ?? 0) >= this.worthwhile) this.announced = this.announce();
         return batch;
       }
+      // Of what came while somebody was told nobody is woken again.
+      if ((this.call?.waiting ?? 0) > 0 && !this.unreadable) continue;
       const failure = this.failure ?? this.call?.failure;
       if (failure) throw failure;
       if (this.call?.ended) throw this.connection.unavailable('ended the subscription', 'not-done');

@@ -288,6 +288,22 @@ describe('a subscription', () => {
     await expect(subscription.until(events)).resolves.toHaveLength(events);
     expect(told).toBeGreaterThanOrEqual(events / 50);
   });
+
+  it('misses nothing that comes while its reader is told of what was no event', async () => {
+    let send: () => void = () => undefined;
+    const peer = await hostile({
+      onRead: (call) => {
+        call.write(confirmation());
+        send = () => call.write(readAnswer(at(1)));
+      },
+    });
+    const beforeBatch = async (): Promise<void> => {
+      send();
+      send = () => undefined;
+      for (let turns = 0; turns < 200; turns += 1) await turn();
+    };
+    await expect(followed(peer.store, { beforeBatch }).until(1)).resolves.toEqual([1n]);
+  });
 });
 
 interface Followed {
