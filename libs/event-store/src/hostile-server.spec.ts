@@ -232,23 +232,15 @@ describe('a subscription', () => {
 
   it('reads ahead of a slow reader by a bounded number of events, and then the server waits', async () => {
     const [events, maxBatch] = [3000, 20];
-    let sent = 0;
-    const peer = await hostile({
-      onRead: async (call) => {
-        call.write(confirmation());
-        while (sent < events) {
-          sent += 1;
-          if (!call.write(readAnswer(at(sent), 4000))) await once(call, 'drain');
-        }
-      },
-    });
+    const source = sending(events, 4000);
+    const peer = await hostile(source);
     let [taken, mostAhead] = [0, 0];
     const subscription = followed(peer.store, {
       maxBatch,
       onBatch: async (count) => {
         for (let turns = 0; turns < 20; turns += 1) await turn();
         taken += count;
-        mostAhead = Math.max(mostAhead, sent - taken);
+        mostAhead = Math.max(mostAhead, source.sent - taken);
       },
     });
     const positions = await subscription.until(events);
@@ -261,21 +253,13 @@ describe('a subscription', () => {
 
   it('says that a batch comes before it reads any of it, and gives nothing that came after that was heard', async () => {
     const events = 3000;
-    let sent = 0;
-    const peer = await hostile({
-      onRead: async (call) => {
-        call.write(confirmation());
-        while (sent < events) {
-          sent += 1;
-          if (!call.write(readAnswer(at(sent)))) await once(call, 'drain');
-        }
-      },
-    });
+    const source = sending(events);
+    const peer = await hostile(source);
     let [sentBefore, taken, told] = [0, 0, 0];
     const subscription = followed(peer.store, {
       maxBatch: 50,
       beforeBatch: async () => {
-        const now = sent;
+        const now = source.sent;
         for (let turns = 0; turns < 20; turns += 1) await turn();
         [sentBefore, told] = [now, told + 1];
       },
@@ -305,6 +289,21 @@ describe('a subscription', () => {
     await expect(followed(peer.store, { beforeBatch }).until(1)).resolves.toEqual([1n]);
   });
 });
+
+/** A server that sends so many events as fast as they are taken from it, and how many it has sent. */
+function sending(events: number, dataBytes = 0) {
+  const source = {
+    sent: 0,
+    onRead: async (call: Read): Promise<void> => {
+      call.write(confirmation());
+      while (source.sent < events) {
+        source.sent += 1;
+        if (!call.write(readAnswer(at(source.sent), dataBytes))) await once(call, 'drain');
+      }
+    },
+  };
+  return source;
+}
 
 interface Followed {
   /** The positions of so many events. */

@@ -41,7 +41,9 @@ describe('a lease', () => {
   });
 
   it('is lost at the end of its time also where a renewal is never answered', async () => {
-    expect((await keep(['never'], { holdsMs: 80 })).lost).toBeInstanceOf(LeaseLost);
+    const { renewals, lost } = await keep(['never'], { holdsMs: 80 });
+    expect(lost).toBeInstanceOf(LeaseLost);
+    expect(renewals).toBe(1);
   });
 
   it('is lost at once when it is found to be another’s', async () => {

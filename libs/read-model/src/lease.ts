@@ -37,13 +37,14 @@ export async function keepLease(lease: HeldLease, signal: AbortSignal): Promise<
     const asked = performance.now();
     if (asked >= holdsUntil) throw new LeaseLost('it could not be renewed in time');
     const held = await Promise.race([extend().catch(() => undefined), endOf(holdsUntil - asked)]);
+    if (held === 'late') throw new LeaseLost('it could not be renewed in time');
     if (held === false) throw new LeaseLost('another has it, or Redis has forgotten it');
     pause = held === undefined ? renewEveryMs / SOONER : renewEveryMs;
     if (held) holdsUntil = asked + holdsMs;
   }
 }
 
-/** An answer that comes later than this is none. */
-function endOf(ms: number): Promise<undefined> {
-  return sleep(ms, undefined, { ref: false });
+/** An answer that comes later than this is none. A timer takes whole milliseconds, and cuts off what is beyond them. */
+function endOf(ms: number): Promise<'late'> {
+  return sleep(Math.ceil(ms), 'late' as const, { ref: false });
 }

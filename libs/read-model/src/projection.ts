@@ -20,11 +20,14 @@ export interface GroupedEvents {
   keyspaces: StreamEvents<KeyspaceEvent>[];
 }
 
-/** Sorts a batch by stream. Events of other streams are not for this read model. */
-export function groupByStream(events: readonly RecordedEvent[]): GroupedEvents {
+/**
+ * Sorts a batch by stream, and empties it: whoever gave it still has it, and by the groups alone its events are let go
+ * when they are folded. Events of other streams are not for this read model.
+ */
+export function groupByStream(events: RecordedEvent[]): GroupedEvents {
   const keys = new Map<string, StreamEvents<KeyEvent>>();
   const keyspaces = new Map<string, StreamEvents<KeyspaceEvent>>();
-  for (const event of events) {
+  for (const event of events.splice(0)) {
     if (event.stream.startsWith(KEY_STREAM)) collect(keys, KEY_STREAM, event as RecordedEvent<KeyEvent>);
     else if (event.stream.startsWith(KEYSPACE_STREAM)) {
       collect(keyspaces, KEYSPACE_STREAM, event as RecordedEvent<KeyspaceEvent>);

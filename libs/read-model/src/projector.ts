@@ -272,10 +272,8 @@ export class Projector {
     { events, position, live }: EventBatch,
     meta: Meta,
   ): Promise<void> {
-    const groups = groupByStream(events);
     const step: Step = { position, live, events: events.length };
-    // Whoever gave the batch still has it; by the groups its events are let go when they are folded.
-    events.length = 0;
+    const groups = groupByStream(events);
     const generations = writableGenerations(meta, PROJECTION_VERSION);
     const into = generations.length > 0 ? meta.live?.generation : undefined;
     await overlap.begin(

@@ -166,8 +166,8 @@ export class Rebuilder {
     let position: bigint | undefined;
     try {
       for await (const batch of subscription) {
-        const groups = groupByStream(batch.events);
         const count = batch.events.length;
+        const groups = groupByStream(batch.events);
         const reached = positionText(batch.position);
         await overlap.begin(
           streamsOf(groups),
