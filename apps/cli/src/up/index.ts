@@ -27,7 +27,8 @@ export function upCommand(runWith: RunWith): Command {
     .action(
       runWith<[], UpOptions>(async ({ terminal }, _, { dataDir, only }) => {
         const stop = stopOnSignals();
-        for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
+        // The system runs on when whoever read its output has left.
+        process.stdout.removeAllListeners('error').on('error', () => undefined);
         const env = { ...terminal.env, ...(dataDir !== undefined && { KEYLEDGER_DATA_DIR: dataDir }) };
         const { runSystem } = await import('./system.js');
         try {
