@@ -89,6 +89,19 @@ describe('docker/', () => {
     expect(read('docker/.env.example')).toMatch(/^KEYLEDGER_ADMIN_KEY=$/m);
   });
 
+  it('tells the verifier no secret that it does not need', () => {
+    const compose = read('docker/compose.yaml').split('\n\n');
+    const part = (beginning: string): string => compose.find((one) => one.startsWith(beginning)) ?? '';
+    expect(part('  verifier:')).toContain('    environment: *environment\n');
+    expect([...part('x-environment:').matchAll(/^  ([A-Z_]+):/gm)].map((match) => match[1])).toEqual([
+      'REDIS_URL',
+      'KEYLEDGER_PEPPERS',
+      'KEYLEDGER_TRUSTED_PROXIES',
+      'KEYLEDGER_LOG_LEVEL',
+      'KEYLEDGER_MAX_STALENESS_SECONDS',
+    ]);
+  });
+
   const compose = spawnSync('docker', ['compose', 'version']).status === 0;
   (compose ? it : it.skip)(
     `passes docker compose config${compose ? '' : ' (docker compose is not installed here)'}`,
