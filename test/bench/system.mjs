@@ -52,7 +52,7 @@ export async function startApp(name, env, core = OTHER_CORE, { readyWithinMs = 6
       ...env,
     },
   };
-  const child = start(process.execPath, [`dist/apps/${name}/src/main.js`], options);
+  const child = start(process.execPath, ['--max-semi-space-size=8', `dist/apps/${name}/src/main.js`], options);
   const isReady = async () => (await fetch(`http://127.0.0.1:${port}/health/ready`)).ok;
   await until(`${name} to be ready`, child, isReady, readyWithinMs);
   return { child, port, baseUrl: `http://127.0.0.1:${port}` };

@@ -1,5 +1,6 @@
 import { READ_MODEL_STREAM_PREFIXES, REDIS_TAGS, redisNames } from '@keyledger/contracts';
-import { EventStoreUnavailable, type EventBatch } from '@keyledger/event-store';
+import type { EventBatch } from '@keyledger/event-store';
+import { EventStoreUnavailable } from '@keyledger/event-store/errors';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisClient } from './connect.js';
 import type { HandedOver } from './handed-over.js';

@@ -18,6 +18,11 @@ import { Watchdog } from './watchdog.js';
 /** How long a killed run's processes, which stop by themselves, may still hold their ports. */
 const ABANDONED_PORTS_MS = 15_000;
 const STAGE: Record<ServiceName, number> = { api: 0, verifier: 0, worker: 0, eventstore: 1, redis: 2 };
+/**
+ * V8 keeps what is young in two halves of 16 MiB each by itself. A process of ours is no slower with 8 MiB, and stays that
+ * much smaller. Can be said only when it starts; docker/Dockerfile says it, too.
+ */
+const YOUNG_MEMORY = '--max-semi-space-size=8';
 const APPS_FOLDER = join(fileURLToPath(import.meta.url), '../../../..');
 
 /**
@@ -165,7 +170,7 @@ class System {
       ...own,
     };
     const module = join(APPS_FOLDER, name, 'src/main.js');
-    return fork(module, [], { env, execArgv: [], detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    return fork(module, [], { env, execArgv: [YOUNG_MEMORY], detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   }
 
   private sealingKeys(): string {
