@@ -395,18 +395,15 @@ describe('output that nobody reads to its end', () => {
   it.each([
     ['keys', 'issue', '--help'],
     ['keyspaces', 'list'],
-  ])(
-    'ends the command as a closed pipe ends any program: keyledger %s %s',
-    async (...args) => {
-      const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', ...args], {
-        env: { ...process.env, KEYLEDGER_URL: system.api.baseUrl, KEYLEDGER_KEY: system.adminKey },
-      });
-      child.stdout.destroy();
-      let err = '';
-      child.stderr.setEncoding('utf8').on('data', (text) => (err += text));
-      child.stdin.end();
-      const [code] = (await once(child, 'close')) as [number];
-      expect({ code, err }).toEqual({ code: 141, err: '' });
-    },
-  );
+  ])('ends the command as a closed pipe ends any program: keyledger %s %s', async (...args) => {
+    const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', ...args], {
+      env: { ...process.env, KEYLEDGER_URL: system.api.baseUrl, KEYLEDGER_KEY: system.adminKey },
+    });
+    child.stdout.destroy();
+    let err = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => (err += text));
+    child.stdin.end();
+    const [code] = (await once(child, 'close')) as [number];
+    expect({ code, err }).toEqual({ code: 141, err: '' });
+  });
 });

@@ -170,7 +170,12 @@ class System {
       ...own,
     };
     const module = join(APPS_FOLDER, name, 'src/main.js');
-    return fork(module, [], { env, execArgv: [YOUNG_MEMORY], detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    return fork(module, [], {
+      env,
+      execArgv: [YOUNG_MEMORY],
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
   }
 
   private sealingKeys(): string {
