@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createHmac } from 'node:crypto';
+import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
-import { eventually, MISBEHAVIOURS, type Receiver, type System } from '../support/index.js';
+import { eventually, MISBEHAVIOURS, type Client, type Receiver, type System } from '../support/index.js';
 import type { Desk } from './api.harness.js';
 import {
   arrival,
@@ -293,6 +293,35 @@ describe('who may', () => {
     );
     expect((await bound.delete(`/v1/channels/${own.channelId}`)).status).toBe(204);
     expect((await bound.get(`/v1/channels/${own.channelId}`)).status).toBe(404);
+  });
+
+  it('names where new secrets go only if he may rotate those keys, and holds all that management keys can', async () => {
+    const publicKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
+    const target = { publicKey, via: 'pickup' };
+    const own = { keyspaceId, ownerId: 'received' };
+    const register = (as: Client, audience: object) =>
+      as.post('/v1/channels', { name: 'x', type: 'receiver', audience, target });
+    const writer = desk.as(await desk.credential('channels:write'));
+    const rotator = desk.as(await desk.credential('channels:write', 'keys:rotate'));
+    const elsewhere = desk.as(await desk.credential('channels:write', 'keys:rotate@system'));
+    for (const [as, audience, missing] of [
+      [writer, own, 'keys:rotate'],
+      [writer, { ownerId: 'received' }, 'keys:rotate'],
+      [elsewhere, own, 'keys:rotate'],
+      [rotator, { keyspaceId: 'system', ownerId: 'platform' }, 'keyspaces:*'],
+    ] as const) {
+      const { status, body } = await register(as, audience);
+      expect({ status, detail: body.detail }).toEqual({ status: 403, detail: expect.stringContaining(missing) });
+    }
+    expect((await register(rotator, own)).status).toBe(201);
+    const ofSystem = await register(desk.admin, { keyspaceId: 'system', ownerId: 'platform' });
+    expect(ofSystem.status).toBe(201);
+
+    const path = `/v1/channels/${ofSystem.body.channelId}`;
+    for (const change of [{ target }, { enabled: true }]) {
+      expect((await rotator.patch(path, change)).status).toBe(403);
+    }
+    expect((await rotator.patch(path, { name: 'renamed' })).status).toBe(200);
   });
 
   it('sees a signing secret once, and of a Slack address its host only', async () => {

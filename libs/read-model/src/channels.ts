@@ -1,4 +1,10 @@
-import type { ChannelAudience, ChannelEvent, NotificationKind, RecordedEvent } from '@keyledger/contracts';
+import {
+  SYSTEM_KEYSPACE,
+  type ChannelAudience,
+  type ChannelEvent,
+  type NotificationKind,
+  type RecordedEvent,
+} from '@keyledger/contracts';
 import { channelDecider, getsTrail, type ChannelState } from '@keyledger/domain';
 import type { EventStore } from '@keyledger/event-store';
 import type { Log } from './log.js';
@@ -115,7 +121,7 @@ export class ChannelDirectory {
 
   /**
    * Where new secrets of an owner go: an enabled receiver. One for the owner in this keyspace comes before one for the
-   * owner everywhere; of several alike the newest is taken.
+   * owner everywhere, which management keys do not go to; of several alike the newest is taken.
    */
   receiverFor(owner: { keyspaceId: string; ownerId: string }): KnownChannel | undefined {
     // Asked for every key with a deadline: no lists are made on the way.
@@ -128,7 +134,7 @@ export class ChannelDirectory {
       anywhere = known;
       if (isBound(audience)) inKeyspace = known;
     }
-    return inKeyspace ?? anywhere;
+    return owner.keyspaceId === SYSTEM_KEYSPACE ? inKeyspace : (inKeyspace ?? anywhere);
   }
 
   private async follow(signal: AbortSignal): Promise<void> {

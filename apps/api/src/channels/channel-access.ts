@@ -1,8 +1,9 @@
-import { refusal, streams, type ChannelAudience } from '@keyledger/contracts';
+import { ADMIN_SCOPES, refusal, streams, SYSTEM_KEYSPACE, type ChannelAudience } from '@keyledger/contracts';
 import { channelDecider, getsTrail, keyspaceDecider, type ChannelState } from '@keyledger/domain';
 import type { Decisions } from '@keyledger/event-store';
 import { callerOf, reaches, RefusalError, scopeMissing, unavailable, type Caller } from '@keyledger/platform';
 import type { ChannelDirectory } from '@keyledger/read-model';
+import { assertGrantable } from '../access.js';
 
 const KNOWN_WITHIN_MS = 2000;
 
@@ -38,6 +39,19 @@ export function assertMayExport(caller: Caller, channel: Pick<ChannelState, 'tar
   if (!getsTrail(channel)) return;
   const exporter = callerOf(caller.principal, 'audit:export');
   if (!reachesAudience(exporter, channel.audience)) throw scopeMissing('audit:export');
+}
+
+/**
+ * Naming the public key or the place to which the new secrets of an owner go is getting them.
+ * @throws RefusalError 403 for who may not rotate those keys himself; of management keys, for who holds less than they may
+ */
+export function assertMayReceive(caller: Caller, { type, audience }: Pick<ChannelState, 'type' | 'audience'>): void {
+  if (type !== 'receiver') return;
+  const rotator = callerOf(caller.principal, 'keys:rotate');
+  if (!reachesAudience(rotator, audience)) throw scopeMissing('keys:rotate');
+  // What management keys the owner has, now or later, is not asked: they may hold anything.
+  if (audience !== 'system' && 'keyspaceId' in audience && audience.keyspaceId === SYSTEM_KEYSPACE)
+    assertGrantable(caller, SYSTEM_KEYSPACE, ADMIN_SCOPES);
 }
 
 /** The channel as its events make it. @throws RefusalError 404 if it is unknown, removed or out of reach. */

@@ -26,7 +26,7 @@ import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
 import { accepted, expecting } from '../outcome.js';
 import { Receipts, type Receipt } from '../receipts.js';
-import { assertAudience, assertMayExport, channelFor } from './channel-access.js';
+import { assertAudience, assertMayExport, assertMayReceive, channelFor } from './channel-access.js';
 import { channelView } from './channel.view.js';
 
 const SECRET_BYTES = 32;
@@ -130,6 +130,7 @@ export class RegisterChannelHandler implements ICommandHandler<RegisterChannel> 
     const { type, target: input, ...terms } = plain(request);
     await assertAudience(intent.caller, terms.audience, channels.decisions);
     assertMayExport(intent.caller, { target: input, audience: terms.audience });
+    assertMayReceive(intent.caller, { type, audience: terms.audience });
     return channels.receipts.once(intent, mint(), async (minted) => {
       const channelId = idFrom(`channel ${context.commandId}`);
       const target = channels.target(channelId, type, input);
@@ -165,7 +166,10 @@ export class ChangeChannelHandler implements ICommandHandler<ChangeChannel> {
   async execute({ channelId, change, intent }: ChangeChannel): Promise<Receipt<ChannelView>> {
     const { channels } = this;
     const { channel } = await channelFor(intent.caller, channelId, channels.decisions);
-    if (change !== 'remove' && (change.target || change.enabled)) assertMayExport(intent.caller, channel);
+    if (change !== 'remove' && (change.target || change.enabled)) {
+      assertMayExport(intent.caller, channel);
+      assertMayReceive(intent.caller, channel);
+    }
     const { state, revision, replayed } = await channels.run(channelId, this.command(channel, change, intent), intent);
     return { body: channels.view(state, revision), replayed };
   }

@@ -103,7 +103,10 @@ export class ChannelTargetInput {
   @Lines(20, 254)
   addresses?: string[];
 
-  /** Of `receiver`: the public key (JWK) of P-256 or X25519 to which new secrets are encrypted with ECDH-ES. */
+  /**
+   * Of `receiver`: the public key (JWK) of P-256 or X25519 to which new secrets are encrypted with ECDH-ES. It needs the
+   * scope `keys:rotate` for that audience, and for the keyspace `system` every scope there is.
+   */
   @ApiProperty({ required: false, type: Object, example: { kty: 'OKP', crv: 'X25519', x: 'base64url of 32 bytes' } })
   @Optional()
   @IsJwk()
