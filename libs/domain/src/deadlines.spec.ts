@@ -290,8 +290,8 @@ describe('unused keys', () => {
 });
 
 describe('extending a grace', () => {
-  const extend = (secretId: string, now: Instant, length = 'P7D'): KeyCommand => {
-    return { type: 'ExtendGrace', secretId, length, now };
+  const extend = (secretId: string, now: Instant, length = 'P7D', maxGrace = 'P365D'): KeyCommand => {
+    return { type: 'ExtendGrace', secretId, length, maxGrace, now };
   };
   const overlapping = [issued(), rotated(1, START, at(DAY))] as const;
   const old = secretOf(1).secretId;
@@ -307,6 +307,33 @@ describe('extending a grace', () => {
     given(keyDecider, ...overlapping)
       .when(extend(old, at(HOUR), 'P200D'))
       .thenAppends(extended(at(90 * DAY)));
+  });
+
+  it('keeps within the longest grace of the policy, counted from the rotation', () => {
+    given(keyDecider, ...overlapping)
+      .when(extend(old, at(HOUR), 'P7D', 'P2D'))
+      .thenAppends({
+        type: 'KeyGraceExtended',
+        data: { keyId: 'key1', secretId: old, before: at(DAY), after: at(2 * DAY), extendedAt: at(HOUR) },
+      });
+    given(keyDecider, ...overlapping)
+      .when(extend(old, at(HOUR), 'P7D', 'P1D'))
+      .thenAppends();
+  });
+
+  it.each([1, 2])('does nothing where secret %i of the key was found', (found) => {
+    const { secretId } = secretOf(found);
+    const data = {
+      keyId: 'key1',
+      secretId,
+      leakId: 'leak1',
+      source: 'report',
+      action: 'alerted',
+      reportedAt: START,
+    } as const;
+    given(keyDecider, ...overlapping, { type: 'KeyLeakReported', data })
+      .when(extend(old, at(HOUR)))
+      .thenAppends();
   });
 
   it('does nothing for a grace that is over, a current secret, or a shorter end', () => {

@@ -61,7 +61,14 @@ export type KeyCommand =
       now: Instant;
     }
   | ({ type: 'MarkTime'; now: Instant } & Surroundings)
-  | { type: 'ExtendGrace'; secretId: string; length: Duration; now: Instant }
+  | {
+      type: 'ExtendGrace';
+      secretId: string;
+      length: Duration;
+      /** The longest that an old secret may work after its rotation, by the policy. */
+      maxGrace: Duration;
+      now: Instant;
+    }
   | ReportLeak;
 
 type Command<T extends KeyCommand['type']> = Extract<KeyCommand, { type: T }>;
@@ -256,13 +263,23 @@ function change(command: Command<'ChangeKey'>, key: KeyState): Decision<KeyEvent
   return accept({ type: 'KeyDetailsChanged', data: { keyId: key.keyId, changes, changedAt: now } });
 }
 
-/** A grace that is still running ends later, but never after the key; one that is over stays over. */
-function extendGrace({ secretId, length, now }: Command<'ExtendGrace'>, key: KeyState): Decision<KeyEvent> {
-  const [, previous] = key.secrets;
-  if (previous?.secretId !== secretId || key.status === 'revoked') return accept();
+/**
+ * A grace that is still running ends later, but neither after the key nor after the longest grace that the policy allows;
+ * one that is over stays over. Where a secret of the key was found nothing works longer: of several reports the state
+ * remembers one, which may be about the other secret.
+ */
+function extendGrace(command: Command<'ExtendGrace'>, key: KeyState): Decision<KeyEvent> {
+  const { secretId, length, maxGrace, now } = command;
+  const [current, previous] = key.secrets;
+  if (!current || previous?.secretId !== secretId || key.status === 'revoked') return accept();
+  if (key.secrets.some((secret) => secret.secretId === key.leak?.secretId)) return accept();
   const before = secretEndsAt(key, previous);
-  const wanted = plusSeconds(now, durationSeconds(length) ?? 0);
-  const after = key.expiresAt !== undefined && key.expiresAt < wanted ? key.expiresAt : wanted;
+  const ends = [
+    plusSeconds(now, durationSeconds(length) ?? 0),
+    plusSeconds(current.createdAt, durationSeconds(maxGrace) ?? 0),
+    ...(key.expiresAt === undefined ? [] : [key.expiresAt]),
+  ];
+  const after = ends.reduce((least, one) => (one < least ? one : least));
   if (before === undefined || before <= now || after <= before) return accept();
   return accept({ type: 'KeyGraceExtended', data: { keyId: key.keyId, secretId, before, after, extendedAt: now } });
 }

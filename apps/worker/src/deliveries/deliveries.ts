@@ -130,7 +130,7 @@ export class Deliveries implements Reactor {
     const outcome = await decisions.run<KeyCommand, KeyState | undefined, KeyEvent>(
       keyDecider,
       streams.key(keyId),
-      { type: 'ExtendGrace', secretId: previousSecretId, length, now },
+      { type: 'ExtendGrace', secretId: previousSecretId, length, maxGrace: policy.maxGrace, now },
       clockContext(`extension ${deliveryId}`, `the new secret could not be delivered: ${problem}`, now),
     );
     if (!outcome.accepted || !outcome.state || outcome.events.length === 0) return;

@@ -161,7 +161,7 @@ export class PolicyInput {
 
   /**
    * What a rotation by policy does to the old secret when the new one cannot be delivered: `keep` its grace, or
-   * `extend:` it by so long from then on.
+   * `extend:` it by so long from then on, within `maxGrace`; never where a secret of the key was found somewhere.
    * @example 'extend:P7D'
    */
   @ApiProperty({ required: false, type: String })
