@@ -158,6 +158,28 @@ describe('the events of the trail', () => {
       'KeyIssued',
     ]);
   });
+
+  it('are followed no further by a credential that was revoked meanwhile', async () => {
+    const reader = await desk.issue('system', { scopes: ['audit:read'] });
+    const { body } = await fetch(`${system.api.baseUrl}/v1/audit/events/tail?keyspaceId=${acme}`, {
+      headers: { authorization: `Bearer ${reader.key}` },
+    });
+    let text = '';
+    let ended = false;
+    const read = async (): Promise<void> => {
+      for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) text += Buffer.from(chunk).toString();
+    };
+    void read()
+      .catch(() => undefined)
+      .finally(() => (ended = true));
+    const before = await desk.issue(acme);
+    await eventually('it follows', () => text.includes(before.keyId));
+    await desk.admin.post(`/v1/keys/${reader.keyId}/revoke`, { reason: 'compromised' });
+    await eventually('what happens next ends it', async () => {
+      await desk.issue(acme);
+      return ended;
+    });
+  });
 });
 
 describe('the past', () => {

@@ -57,10 +57,11 @@ export const RequireScope = (scope: ManagementScope) => SetMetadata(SCOPE, scope
 /** A route that anybody may call. Without this or `RequireScope` a route answers nobody. */
 export const Public = () => SetMetadata(SCOPE, PUBLIC);
 
-type WithCaller = FastifyRequest & { caller?: Caller };
+/** What the guard leaves on a request: its caller, and whether his credential is good now, while the answer still goes out. */
+export type Guarded = FastifyRequest & { caller?: Caller; isStillGood?: () => Promise<boolean> };
 
 export const CurrentCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
-  const { caller } = context.switchToHttp().getRequest<WithCaller>();
+  const { caller } = context.switchToHttp().getRequest<Guarded>();
   if (!caller) throw new Error('the route has no caller: it is public');
   return caller;
 });
@@ -80,8 +81,12 @@ export class AuthGuard implements CanActivate {
     if (scope === PUBLIC) return true;
     if (scope === undefined)
       throw new Error(`${context.getClass().name} has a route with neither @RequireScope nor @Public`);
-    const request = context.switchToHttp().getRequest<WithCaller>();
+    const request = context.switchToHttp().getRequest<Guarded>();
     request.caller = await authenticate(this.credentials, this.failed, request, scope);
+    request.isStillGood = async () => {
+      const presented = presentedKey(request.headers);
+      return presented !== undefined && (await this.credentials.check(presented, presentedFrom(request))) !== undefined;
+    };
     return true;
   }
 }

@@ -99,7 +99,7 @@ export class AuditEventsController {
     // Whoever follows asks again and again; that there was nothing new is not worth a record.
     if (format !== 'ocsf') await record();
     if (format === 'csv') void reply.header('content-disposition', 'attachment; filename="audit-events.csv"');
-    await sendStream(reply, MEDIA_TYPES[format], (signal) => {
+    await sendStream(reply, MEDIA_TYPES[format], inquiry.isStillGood, (signal) => {
       const texts = textOf(this.trail, { ...asked, signal }, format, query.limit);
       return format === 'ocsf' ? recordedFirst(texts, record) : texts;
     });
@@ -159,7 +159,7 @@ export class AuditEventsController {
     await this.access.read(questionOf(inquiry, query, 'events'), context);
     const asked = { filter, order: 'oldest', reach: caller.reach, withoutReadsBy: caller.principal.keyId } as const;
     void reply.header('x-accel-buffering', 'no');
-    await sendStream(reply, MEDIA_TYPES.events, (signal) => this.tailText(asked, after, signal));
+    await sendStream(reply, MEDIA_TYPES.events, inquiry.isStillGood, (signal) => this.tailText(asked, after, signal));
   }
 
   private async *tailText(query: TrailQuery, after: bigint, signal: AbortSignal): AsyncGenerator<string> {

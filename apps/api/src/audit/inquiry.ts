@@ -1,7 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { AuditQuestion, CommandContext, Instant } from '@keyledger/contracts';
-import { contextOf, invalidField, systemClock, type Caller } from '@keyledger/platform';
-import type { FastifyRequest } from 'fastify';
+import { contextOf, invalidField, systemClock, type Caller, type Guarded } from '@keyledger/platform';
 import { createHash } from 'node:crypto';
 
 /** One question to the audit trail: who asks, why and from where, and how the answer is wanted. */
@@ -11,19 +10,22 @@ export interface Inquiry {
   route: string;
   accept: string;
   lastEventId?: string;
+  /** For an answer that takes long. @throws ReadModelUnavailable where nobody can say */
+  isStillGood: () => Promise<boolean>;
 }
 
 /** `@CurrentInquiry() inquiry: Inquiry` for routes behind the guard. */
 export const CurrentInquiry = createParamDecorator((_: unknown, context: ExecutionContext): Inquiry => {
-  const request = context.switchToHttp().getRequest<FastifyRequest & { caller?: Caller }>();
-  const { caller } = request;
-  if (!caller) throw new Error('the route has no caller: it is public');
+  const request = context.switchToHttp().getRequest<Guarded>();
+  const { caller, isStillGood } = request;
+  if (!caller || !isStillGood) throw new Error('the route has no caller: it is public');
   const { accept = '', 'last-event-id': lastEventId } = request.headers;
   return {
     caller,
     context: contextOf(request, caller.principal),
     route: `${request.method} ${request.routeOptions.url ?? ''}`,
     accept,
+    isStillGood,
     ...(typeof lastEventId === 'string' && { lastEventId }),
   };
 });

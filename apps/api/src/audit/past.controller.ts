@@ -121,7 +121,7 @@ export class AuditPastController {
     const moment = await this.past.momentOf(query);
     await this.access.exported(questionOf(inquiry, { ...query, at: moment.at }, format), context);
     if (format === 'csv') void reply.header('content-disposition', 'attachment; filename="keys.csv"');
-    await sendStream(reply, MEDIA_TYPES[format], (signal) =>
+    await sendStream(reply, MEDIA_TYPES[format], inquiry.isStillGood, (signal) =>
       keysText(this.past.keys(exporter, query, moment, { signal }), format, query.limit),
     );
   }
@@ -155,7 +155,7 @@ export class AuditPastController {
     }
     const { reach } = callerOf(caller.principal, 'audit:export');
     await this.access.exported(questionOf(inquiry, query, 'ndjson'), context);
-    await sendStream(reply, MEDIA_TYPES.ndjson, (signal) =>
+    await sendStream(reply, MEDIA_TYPES.ndjson, inquiry.isStillGood, (signal) =>
       this.differences.lines({ from, to, ...within, signal }, reach),
     );
   }

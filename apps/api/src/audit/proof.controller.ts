@@ -15,12 +15,11 @@ import {
 import { formatReceipt, leafHash, parseVerifierKey, type RecordedCheckpoint } from '@keyledger/audit';
 import { invalidField, scopeMissing, type Caller } from '@keyledger/platform';
 import type { FastifyReply } from 'fastify';
-import { Readable } from 'node:stream';
 import { Needs } from '../http/needs.js';
 import { AccessLog } from './access-log.js';
 import { CurrentInquiry, type Inquiry } from './inquiry.js';
 import { Proofs, signersOf, type Inclusion } from './proofs.js';
-import { leavingOf } from './streaming.js';
+import { sendStream } from './streaming.js';
 
 const DEFAULT_LIMIT = 100;
 const TEXT = 'text/plain; charset=utf-8';
@@ -137,7 +136,7 @@ export class ProofController {
   @ApiProduces('application/x-ndjson')
   async export(
     @Query() query: RangeQuery,
-    @CurrentInquiry() { caller, context }: Inquiry,
+    @CurrentInquiry() { caller, context, isStillGood }: Inquiry,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     assertUnbound(caller);
@@ -145,9 +144,8 @@ export class ProofController {
     const range = { from: String(from), to: String(to) };
     const question = { route: 'GET /v1/audit/export', filter: {}, range, format: 'ndjson' } as const;
     await this.access.exported(question, context, to - from);
-    const lines = this.proofs.lines(from, to, leavingOf(reply));
-    const stream = Readable.from(lines, { objectMode: false, highWaterMark: 65_536 });
-    await reply.header('x-keyledger-range', `${from}-${to}`).type(NDJSON).send(stream);
+    void reply.header('x-keyledger-range', `${from}-${to}`);
+    await sendStream(reply, NDJSON, isStillGood, (leaving) => this.proofs.lines(from, to, leaving));
   }
 
   private async find({ eventId, position, index }: InclusionQuery): Promise<Inclusion> {
