@@ -24,6 +24,7 @@ let events = 0;
 const timed = {
   load: (stream) => store.load(stream),
   head: () => store.head(),
+  storedAt: (position, prefixes) => store.storedAt(position, prefixes),
   async *subscribe(options) {
     for await (const batch of store.subscribe(options)) {
       began ??= performance.now();

@@ -80,6 +80,9 @@ describe('the node', () => {
     ['a relative path', 'backups/today', /absolute/],
     ['its own folder', () => join(server.folder, 'eventstore', 'copy'), /within the store/],
     ['a folder that holds something', () => server.folder, /not empty/],
+    ['a file', process.execPath, /is no folder/],
+    ['a place below a file', () => join(process.execPath, 'copy'), /not a directory/],
+    ['a place that takes no folder', '/proc/keyledger/backup', /did not take the backup/],
     ['nothing', '', /send \{"folder"/],
   ])('refuses a backup to %s', async (_name, folder, reason) => {
     const refusal = await refusalOf(backUp(server.port, typeof folder === 'string' ? folder : folder()));

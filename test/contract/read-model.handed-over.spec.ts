@@ -14,6 +14,7 @@ function gated(store: LedgerSource): LedgerSource {
   return {
     load: (stream) => store.load(stream),
     head: () => store.head(),
+    storedAt: (position, prefixes) => store.storedAt(position, prefixes),
     async *subscribe(options) {
       for await (const batch of store.subscribe(options)) {
         await gate;

@@ -1,6 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { EventStore } from '@keyledger/event-store';
 import { connect } from 'node:net';
-import { eventually, http, startApp, startSystem, type Client, type System } from '../support/index.js';
+import { backUp } from '../contract/eventstore.client.js';
+import {
+  eventually,
+  http,
+  RealProcess,
+  startApp,
+  startEventStore,
+  startSystem,
+  temporaryFolder,
+  type Client,
+  type System,
+} from '../support/index.js';
 
 const KEYSPACE = 'outage';
 const UNKNOWN_KEY = `outage_live_000000000000_${'0'.repeat(44)}JXHGh`;
@@ -131,3 +143,40 @@ describe('two workers', () => {
     }
   });
 });
+
+describe('a Redis of another log', () => {
+  it('is believed by nobody once a worker has seen it, and again when the right store is back', async () => {
+    const { keyId, key } = await issue();
+    const backup = temporaryFolder();
+    await backUp(system.eventStore.port, backup);
+    expect((await api.post(`/v1/keys/${keyId}/revoke`, { reason: 'compromised' })).status).toBe(200);
+    await eventually('the worker has noted how far it has come', async () => {
+      expect(await redisCommand('HGET kl:{meta} mark')).toContain(await newestEventId(keyId));
+    });
+    await system.worker.stop();
+
+    const restored = await startEventStore({ folder: backup });
+    const strange = new RealProcess({
+      name: 'worker',
+      module: 'dist/apps/worker/src/main.js',
+      env: { NODE_ENV: 'production', ...system.env, EVENTSTORE_URL: restored.url, KEYLEDGER_WORKER_PORT: '0' },
+      ready: (self) => self.logs().includes('made of another log'),
+    });
+    await strange.start();
+    await eventually('nothing is answered', async () => expect(await verify(key)).toBe('503'));
+    await strange.stop();
+    await restored.stop();
+
+    await system.worker.start();
+    await eventually('the truth is told again', async () => expect(await verify(key)).toBe('REVOKED'));
+  });
+});
+
+async function newestEventId(keyId: string): Promise<string> {
+  const store = new EventStore({ url: system.eventStore.url });
+  try {
+    return (await store.load(`key-${keyId}`)).events.at(-1)?.id ?? 'none';
+  } finally {
+    await store.dispose();
+  }
+}

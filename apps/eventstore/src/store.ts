@@ -3,7 +3,7 @@
  * Readers take events by position through `log`, at most one chunk at a time, and await `ready` before each chunk.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import { EventLog } from './storage/event-log.js';
@@ -13,6 +13,7 @@ import {
   FolderRefused,
   type FormatMarker,
   inspectFolder,
+  makeFolder,
   newMarker,
   syncPath,
   UNFINISHED_FOLDER_NAME,
@@ -150,7 +151,7 @@ export class Store {
     await this.ready;
     const unfinished = join(target, UNFINISHED_FOLDER_NAME);
     try {
-      mkdirSync(unfinished, { recursive: true });
+      makeFolder(unfinished);
       await this.log.copyTo(unfinished);
       await syncFile(join(unfinished, DATA_FILE));
       const copy = EventLog.open(unfinished);
@@ -163,7 +164,8 @@ export class Store {
       syncPath(target);
       return { position, bytes };
     } catch (error) {
-      rmSync(unfinished, { recursive: true, force: true });
+      // Where nothing could be made there is nothing to take away, and saying so is an error, too.
+      if (existsSync(unfinished)) rmSync(unfinished, { recursive: true, force: true });
       throw new BackupRefused(`${target} did not take the backup: ${(error as Error).message}`);
     }
   }
@@ -232,6 +234,8 @@ function checkTarget(target: string, ownFolder: string): string {
   if (within === '' || !(within.startsWith('..') || isAbsolute(within))) {
     throw new BackupRefused(`the backup folder ${folder} lies within the store's own`);
   }
-  if (existsSync(folder) && readdirSync(folder).length > 0) throw new BackupRefused(`${folder} is not empty`);
+  if (!existsSync(folder)) return folder;
+  if (!statSync(folder).isDirectory()) throw new BackupRefused(`${folder} is no folder`);
+  if (readdirSync(folder).length > 0) throw new BackupRefused(`${folder} is not empty`);
   return folder;
 }

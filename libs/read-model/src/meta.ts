@@ -44,13 +44,15 @@ export interface Meta {
   /** The runs of Redis servers for which the live generation is known to be whole. */
   vouched: ReadonlySet<string>;
   position: bigint;
+  /** The newest event that is known to be in it, as log-mark.ts writes it; absent where none was noted yet. */
+  mark?: string;
   head?: bigint;
   request?: RebuildRequest & { text: string };
   lastRebuild?: RebuildReport;
 }
 
 export function parseMeta(fields: Record<string, string>): Meta {
-  const { live, version, building, retiring, request, last, head } = fields;
+  const { live, version, building, retiring, request, last, head, mark } = fields;
   return {
     ...(live !== undefined && { live: { generation: live, version: Number(version) } }),
     ...(building !== undefined && {
@@ -60,6 +62,7 @@ export function parseMeta(fields: Record<string, string>): Meta {
     holdsImported: fields['imported'] === '1',
     vouched: new Set((fields['vouched'] ?? '').split(' ').filter((run) => run !== '')),
     position: positionFrom(fields['position']),
+    ...(mark !== undefined && { mark }),
     ...(head !== undefined && { head: positionFrom(head) }),
     ...(request !== undefined && { request: { ...(JSON.parse(request) as RebuildRequest), text: request } }),
     ...(last !== undefined && { lastRebuild: JSON.parse(last) as RebuildReport }),

@@ -23,7 +23,7 @@ export const BATCH_SIZE = 250;
 const STREAMS_AT_ONCE = 16;
 
 /** What the read model asks of the event store. */
-export type LedgerSource = Pick<EventStore, 'load' | 'subscribe' | 'head'>;
+export type LedgerSource = Pick<EventStore, 'load' | 'subscribe' | 'head' | 'storedAt'>;
 
 /** Where events are brought to, and what was met there. */
 export interface Ground {

@@ -6,6 +6,7 @@ import type { RedisClient } from './connect.js';
 import type { HandedOver } from './handed-over.js';
 import { coveredBy, heartbeatWrite, HEARTBEAT_READ, parseHeartbeat, runsNow } from './heartbeat.js';
 import { RedisLink } from './link.js';
+import { assertSameLog, markOf, markText, OtherLog, type LogMark } from './log-mark.js';
 import { SILENT, type Log } from './log.js';
 import { positionFrom, positionText, readMeta, writableGenerations, type Meta } from './meta.js';
 import { Overlap } from './overlap.js';
@@ -61,6 +62,8 @@ export interface ProjectorState {
 interface Session {
   runs: ReadonlySet<string>;
   position: bigint;
+  /** The newest event that this session has brought in, where it was not noted in Redis yet. */
+  mark: LogMark | undefined;
   /** Set until this position is reached: the model is not vouched for before. */
   proveUntil: bigint | undefined;
   /** Records may be lost although their pointers stand: nothing is believed until proven. */
@@ -74,6 +77,7 @@ interface Step {
   live: boolean;
   /** How many. */
   events: number;
+  mark: LogMark | undefined;
 }
 
 const BEAT_MS = 1000;
@@ -103,6 +107,7 @@ export class Projector {
   private broken: string | undefined;
   private behindSince: number | undefined;
   private noting: Promise<unknown> | undefined;
+  private disowned = false;
   private readonly told: Omit<ProjectorState, 'rebuilding' | 'rebuildEvents' | 'lastError'> & {
     lastError: string | undefined;
   } = {
@@ -248,6 +253,7 @@ export class Projector {
     const meta = await readMeta(link);
     if (!meta.live) return undefined;
     const { generation, version } = meta.live;
+    await this.assertSameLog(meta);
     if (version > PROJECTION_VERSION) {
       throw new Error(`the live generation is of projection ${version}, newer than ours; a rebuild would go back`);
     }
@@ -264,7 +270,21 @@ export class Projector {
     // A worker that starts while another's word still holds carries it on; else it first shows that all is there.
     const proveUntil = force || !parseHeartbeat(text, leftMs) ? await this.store.head() : undefined;
     if (force) this.log.info({ from: String(position) }, 'Redis was started anew; what it may have lost is replayed');
-    return { runs, position, proveUntil, force, end: new AbortController() };
+    return { runs, position, mark: undefined, proveUntil, force, end: new AbortController() };
+  }
+
+  /** Of another log nothing is projected, and nobody may go by what stands here. @throws OtherLog */
+  private async assertSameLog({ mark }: Meta): Promise<void> {
+    try {
+      await assertSameLog(this.store, mark);
+    } catch (error) {
+      // Once: where another worker is right, its word comes back within a second, and stays.
+      if (error instanceof OtherLog && !this.disowned) {
+        await this.link.batch([{ call: 'del', key: redisNames.heartbeat }]);
+        this.disowned = true;
+      }
+      throw error;
+    }
   }
 
   private async apply(
@@ -273,7 +293,8 @@ export class Projector {
     { events, position, live }: EventBatch,
     meta: Meta,
   ): Promise<void> {
-    const step: Step = { position, live, events: events.length };
+    const last = events.at(-1);
+    const step: Step = { position, live, events: events.length, mark: last && markOf(last) };
     const groups = groupByStream(events);
     const generations = writableGenerations(meta, PROJECTION_VERSION);
     const into = generations.length > 0 ? meta.live?.generation : undefined;
@@ -292,6 +313,7 @@ export class Projector {
   private async settle(session: Session, generation: string | undefined, step: Step): Promise<void> {
     if (session.end.signal.aborted || generation === undefined || !this.isOn(session)) return session.end.abort();
     session.position = step.position;
+    session.mark = step.mark ?? session.mark;
     this.told.eventsApplied += step.events;
     this.onEvents(step.events);
     this.told.position = step.position;
@@ -345,8 +367,16 @@ export class Projector {
     }
     if (!this.isOn(session)) return session.end.abort();
     await link.batch([heartbeatWrite(session.runs, this.maxStalenessMs)]);
+    await this.noteMark(session, generation);
     await this.lookAtHead();
     this.note(generation, session.position);
+  }
+
+  private async noteMark(session: Session, generation: string): Promise<void> {
+    const { mark } = session;
+    if (!mark) return;
+    await this.link.batch([{ call: setWhileLive, key: redisNames.meta, args: [generation, 'mark', markText(mark)] }]);
+    if (session.mark === mark) session.mark = undefined;
   }
 
   private beats = 0;

@@ -1,10 +1,18 @@
-import { instantOf, READ_MODEL_STREAM_PREFIXES, REDIS_TAGS, redisNames, streams } from '@keyledger/contracts';
+import {
+  instantOf,
+  READ_MODEL_STREAM_PREFIXES,
+  REDIS_TAGS,
+  redisNames,
+  streams,
+  type RecordedEvent,
+} from '@keyledger/contracts';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { differences, digestOf } from './digest.js';
 import { runsNow } from './heartbeat.js';
 import { keepLease } from './lease.js';
 import type { RedisLink } from './link.js';
+import { assertSameLog, markOf, markText, type LogMark } from './log-mark.js';
 import type { Log } from './log.js';
 import { positionText, readMeta, type Building, type Meta, type RebuildReport } from './meta.js';
 import { Overlap } from './overlap.js';
@@ -17,7 +25,7 @@ import {
   type LedgerSource,
 } from './project.js';
 import { groupByStream, PROJECTION_VERSION, streamsOf } from './projection.js';
-import { abandonBuild, clearField, extend, goLive } from './scripts.js';
+import { abandonBuild, clearField, extend, goLive, setWhileLive } from './scripts.js';
 import { deleteGeneration, sweepGenerations } from './sweep.js';
 
 const LEASE_MS = 15_000;
@@ -87,6 +95,7 @@ export class Rebuilder {
     const meta = await readMeta(link);
     const cause = causeIn(meta, broken);
     if (cause === undefined) return;
+    await assertSameLog(this.options.store, meta.mark);
     const building: Building = {
       generation: nextGeneration(meta),
       version: PROJECTION_VERSION,
@@ -123,7 +132,7 @@ export class Rebuilder {
     // Left behind by a worker that died; the lease says that it is not at work.
     if (meta.building) await deleteGeneration(link, meta.building.generation);
 
-    const position = await this.replay(generation, await store.head(), signal, check);
+    const { position, mark } = await this.replay(generation, await store.head(), signal, check);
     const compared = await this.compare(building, meta, check);
     await link.batch(
       REDIS_TAGS.map((tag) => ({
@@ -147,13 +156,21 @@ export class Rebuilder {
       { call: goLive, key: redisNames.meta, args: [...args, JSON.stringify(report), meta.request?.text ?? ''] },
     ]);
     if (switched !== 1) throw new BuildAbandoned('another worker has begun to build');
+    if (mark) {
+      await link.batch([{ call: setWhileLive, key: redisNames.meta, args: [generation, 'mark', markText(mark)] }]);
+    }
     log.info({ ...report }, 'a new generation of the read model is live');
   }
 
-  /** Every event up to the head, into the generation. @returns the position that it has reached. */
-  private async replay(generation: string, head: bigint, signal: AbortSignal, check: () => void): Promise<bigint> {
+  /** Every event up to the head, into the generation. @returns the position that it has reached, and the last event. */
+  private async replay(
+    generation: string,
+    head: bigint,
+    signal: AbortSignal,
+    check: () => void,
+  ): Promise<{ position: bigint; mark?: LogMark }> {
     const { link, store } = this.options;
-    if (head <= 0n) return 0n;
+    if (head <= 0n) return { position: 0n };
     const enough = new AbortController();
     const subscription = store.subscribe({
       after: 'start',
@@ -164,9 +181,11 @@ export class Rebuilder {
     const ground = { link, store, untrodden: new Set<string>() };
     const overlap = new Overlap(BATCHES_AT_ONCE, () => enough.abort());
     let position: bigint | undefined;
+    let last: RecordedEvent | undefined;
     try {
       for await (const batch of subscription) {
         const count = batch.events.length;
+        last = batch.events.at(-1) ?? last;
         const groups = groupByStream(batch.events);
         const reached = positionText(batch.position);
         await overlap.begin(
@@ -190,7 +209,7 @@ export class Rebuilder {
       enough.abort();
       await overlap.end();
     }
-    if (position !== undefined) return position;
+    if (position !== undefined) return { position, ...(last && { mark: markOf(last) }) };
     signal.throwIfAborted();
     throw new BuildAbandoned('the subscription ended before the head');
   }

@@ -6,21 +6,11 @@
  * A commit is one transaction: LMDB writes the pages, syncs them, then writes its meta page through an O_DSYNC
  * descriptor, and only then is the data visible (`overlappingSync: false`) and the promise resolved.
  */
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  statSync,
-  truncateSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { TOMBSTONE_REVISION } from '../wire/recorded-event.js';
-import { checkMarker, DATA_FILE, FolderRefused, type FormatMarker } from './folder.js';
+import { checkMarker, DATA_FILE, FolderRefused, makeFolder, type FormatMarker } from './folder.js';
 import type { Owner } from './ownership.js';
 
 export interface LogEntry {
@@ -75,7 +65,7 @@ export class EventLog {
   /** @throws FolderRefused when the files are not an intact database */
   static open(folder: string): EventLog {
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       checkHeader(folder);
       return new EventLog(folder);
     } catch (error) {

@@ -6,6 +6,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -13,7 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 export const FOLDER_NAME = 'eventstore';
 /** A backup is written under this name and gets the real one when it is complete. */
@@ -79,10 +80,25 @@ export function inspectFolder(dataDir: string, folder: string): FormatMarker | u
   const dataPath = join(folder, DATA_FILE);
   if (!existsSync(dataPath) || statSync(dataPath).size === 0) {
     throw new FolderRefused(
-      `${folder} has lost its ${DATA_FILE}; restore a backup, or remove the folder to start anew`,
+      `${folder} has lost its ${DATA_FILE}; restore a backup, or remove the folder and empty Redis to start anew`,
     );
   }
   return marker;
+}
+
+/**
+ * A folder for us alone, with those above it. Level by level: Node's own way never comes back from below a folder that takes
+ * none, such as /proc, and the whole process stands still.
+ * @throws an error of the file system
+ */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 function isOurs(name: string): boolean {
