@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { AUTHORIZE_RESPONSE_HEADERS, EXPIRY_HEADERS } from '@keyledger/contracts';
 import { SETTINGS } from '@keyledger/platform';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -60,6 +61,31 @@ describe.each(['README.md', 'docs/configuration.md'])('the configuration table o
     const documented = Object.fromEntries(rows.map((match) => [match[1], (match[2] ?? '').replaceAll('`', '')]));
     const settings = Object.values(SETTINGS).map(({ name, default: value }) => [name, value || 'none']);
     expect(documented).toEqual(Object.fromEntries(settings));
+  });
+});
+
+describe('the examples for gateways', () => {
+  const examples = ['README.md', 'docs/gateways.md'].flatMap((document) =>
+    read(document)
+      .split('```')
+      .filter((text) => text.includes('/v1/authorize') && /^(nginx|caddyfile|yaml)\n/.test(text))
+      .map((text) => ({ example: `${text.split('\n')[0]} in ${document}`, text: text.toLowerCase() })),
+  );
+  /** What a gateway says to the verifier, which is not what it says to the service. */
+  const ASKING =
+    /location = \/_authorize \{[^}]*\}|header_up x-keyledger-.*|headers_to_add:[^]*?(?=authorization_response)/g;
+
+  it('are those for nginx in both documents, Caddy, Traefik and Envoy', () => {
+    const kinds = examples.map(({ example }) => example.split(' ')[0]);
+    expect(kinds).toEqual(['nginx', 'nginx', 'caddyfile', 'yaml', 'yaml']);
+  });
+
+  it.each(examples)('let no client forge a header of /v1/authorize: $example', ({ text }) => {
+    const toTheService = text.replace(ASKING, '');
+    const named = (name: string) => new RegExp(`${name}(?![\\w-])`).test(toTheService);
+    const headers = Object.values({ ...AUTHORIZE_RESPONSE_HEADERS, ...EXPIRY_HEADERS });
+    expect(headers.filter((name) => !named(name))).toEqual([]);
+    for (const key of ['authorization', 'x-api-key']) expect(named(key)).toBe(true);
   });
 });
 
