@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { REPORTS } from '@keyledger/audit';
 import { AUTHORIZE_RESPONSE_HEADERS, EXPIRY_HEADERS } from '@keyledger/contracts';
 import { SETTINGS } from '@keyledger/platform';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -32,7 +33,7 @@ describe('docs/guide-conformance.md', () => {
 
   it('says of each what became of it and where, or why not', () => {
     for (const { id, status, where } of conformance()) {
-      expect(`G${id} ${status}`).toMatch(/ (met|part|jobs|audit|later|no)$/);
+      expect(`G${id} ${status}`).toMatch(/ (met|part|later|no)$/);
       expect(`G${id} ${where}`).toMatch(/ .{8,}/);
     }
   });
@@ -61,6 +62,14 @@ describe.each(['README.md', 'docs/configuration.md'])('the configuration table o
     const documented = Object.fromEntries(rows.map((match) => [match[1], (match[2] ?? '').replaceAll('`', '')]));
     const settings = Object.values(SETTINGS).map(({ name, default: value }) => [name, value || 'none']);
     expect(documented).toEqual(Object.fromEntries(settings));
+  });
+});
+
+describe('the reports about the use of keys', () => {
+  it.each(['inventory', 'never-used'] as const)('say how often uses are recorded: %s', (name) => {
+    expect(REPORTS.get(name)?.description).toContain('within seconds, later ones together once in an interval');
+    expect(REPORTS.get(name)?.description).toContain('an hour unless it was changed');
+    expect(SETTINGS.usageIntervalSeconds.default).toBe('3600');
   });
 });
 
