@@ -44,8 +44,44 @@ module.exports = {
     only('leaks-borders', lib('leaks'), {
       path: '^(libs/(?!leaks/|contracts/|domain/|event-store/|read-model/|platform/)|apps/|test/)',
     }),
+    only(
+      'verification-borders',
+      lib('verification'),
+      { path: '^(libs/(?!verification/|contracts/|domain/|read-model/|platform/)|apps/|test/)' },
+      'a verification asks Redis and the judge: no event store, no proof of history',
+    ),
     only('platform-borders', lib('platform'), { path: '^(libs/(?!platform/|contracts/)|apps/|test/)' }),
     only('apps-apart', '^apps/([^/]+)/', { path: '^apps/', pathNot: '^apps/$1/' }, 'an app never imports another app'),
+    only(
+      'verifier-libs',
+      '^apps/verifier/',
+      { path: '^libs/(?!verification/|read-model/|platform/|contracts/|domain/)' },
+      'the hot path has no event store',
+    ),
+    only(
+      'eventstore-libs',
+      '^apps/eventstore/',
+      { path: '^libs/(?!contracts/)' },
+      'the embedded event store knows a protocol and bytes, nothing of keys',
+    ),
+    only(
+      'cli-libs',
+      '^apps/cli/',
+      { path: '^libs/(?!contracts/|audit/|platform/|event-store/|domain/)' },
+      'the command line asks over HTTP, or checks history by itself',
+    ),
+    only(
+      'cli-format-of-keys',
+      '^apps/cli/(?!.*\\.spec\\.ts$)',
+      { path: '^libs/domain/src/(?!key-format\\.ts$)' },
+      'of the domain the scanner needs the format of keys; decisions are made by the api',
+    ),
+    only(
+      'cli-event-store',
+      '^apps/cli/(?!src/commands/audit-fsck\\.ts$)',
+      { path: '^libs/event-store/' },
+      'only audit fsck reads the log itself',
+    ),
     only(
       'libs-by-their-face',
       '^(apps|test)/',

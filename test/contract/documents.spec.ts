@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { REPORTS } from '@keyledger/audit';
+import { AUTHORIZE_RESPONSE_HEADERS, EXPIRY_HEADERS } from '@keyledger/contracts';
 import { SETTINGS } from '@keyledger/platform';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -31,7 +33,7 @@ describe('docs/guide-conformance.md', () => {
 
   it('says of each what became of it and where, or why not', () => {
     for (const { id, status, where } of conformance()) {
-      expect(`G${id} ${status}`).toMatch(/ (met|part|jobs|audit|later|no)$/);
+      expect(`G${id} ${status}`).toMatch(/ (met|part|later|no)$/);
       expect(`G${id} ${where}`).toMatch(/ .{8,}/);
     }
   });
@@ -60,6 +62,39 @@ describe.each(['README.md', 'docs/configuration.md'])('the configuration table o
     const documented = Object.fromEntries(rows.map((match) => [match[1], (match[2] ?? '').replaceAll('`', '')]));
     const settings = Object.values(SETTINGS).map(({ name, default: value }) => [name, value || 'none']);
     expect(documented).toEqual(Object.fromEntries(settings));
+  });
+});
+
+describe('the reports about the use of keys', () => {
+  it.each(['inventory', 'never-used'] as const)('say how often uses are recorded: %s', (name) => {
+    expect(REPORTS.get(name)?.description).toContain('within seconds, later ones together once in an interval');
+    expect(REPORTS.get(name)?.description).toContain('an hour unless it was changed');
+    expect(SETTINGS.usageIntervalSeconds.default).toBe('3600');
+  });
+});
+
+describe('the examples for gateways', () => {
+  const examples = ['README.md', 'docs/gateways.md'].flatMap((document) =>
+    read(document)
+      .split('```')
+      .filter((text) => text.includes('/v1/authorize') && /^(nginx|caddyfile|yaml)\n/.test(text))
+      .map((text) => ({ example: `${text.split('\n')[0]} in ${document}`, text: text.toLowerCase() })),
+  );
+  /** What a gateway says to the verifier, which is not what it says to the service. */
+  const ASKING =
+    /location = \/_authorize \{[^}]*\}|header_up x-keyledger-.*|headers_to_add:[^]*?(?=authorization_response)/g;
+
+  it('are those for nginx in both documents, Caddy, Traefik and Envoy', () => {
+    const kinds = examples.map(({ example }) => example.split(' ')[0]);
+    expect(kinds).toEqual(['nginx', 'nginx', 'caddyfile', 'yaml', 'yaml']);
+  });
+
+  it.each(examples)('let no client forge a header of /v1/authorize: $example', ({ text }) => {
+    const toTheService = text.replace(ASKING, '');
+    const named = (name: string) => new RegExp(`${name}(?![\\w-])`).test(toTheService);
+    const headers = Object.values({ ...AUTHORIZE_RESPONSE_HEADERS, ...EXPIRY_HEADERS });
+    expect(headers.filter((name) => !named(name))).toEqual([]);
+    for (const key of ['authorization', 'x-api-key']) expect(named(key)).toBe(true);
   });
 });
 

@@ -3,12 +3,17 @@ import { stateAt } from '@keyledger/domain';
 import { isHeld, KEY_COLUMNS, Keyspaces, keyRow, Lifetimes, linesOf, Uses, type HeldKeyspace } from './holdings.js';
 import { columns, daysBetween, eventsLink, isWithin, type Report, type ReportRow } from './report.js';
 
+/** How often later uses are recorded is a setting of the worker (`KEYLEDGER_USAGE_INTERVAL_SECONDS`). */
+const RECORDING_OF_USES =
+  'The first use of each secret is recorded within seconds, later ones together once in an interval that the worker is ' +
+  'configured with, an hour unless it was changed.';
+
 export const inventory: Report = {
   name: 'inventory',
   title: 'Inventory of keys',
   description:
     'Every key there was at the instant, whatever its state, with its owner, its age, its last use and its end. ' +
-    'Last use and counts are as far as they had been recorded by then, which happens every few minutes.',
+    `Last use and counts are as far as they had been recorded by then. ${RECORDING_OF_USES}`,
   period: false,
   streams: ['usage-'],
   columns: columns(`${KEY_COLUMNS}
@@ -105,9 +110,7 @@ overDays: Days over`),
 export const neverUsed: Report = {
   name: 'never-used',
   title: 'Keys never used',
-  description:
-    'Active and suspended keys of which no use had been recorded by the instant. Uses are recorded every few minutes, ' +
-    'so that of the newest keys it says less.',
+  description: `Active and suspended keys of which no use had been recorded by the instant. ${RECORDING_OF_USES}`,
   period: false,
   streams: ['usage-'],
   columns: columns(`${KEY_COLUMNS}
