@@ -36,7 +36,7 @@ module.exports = {
       path: '^(libs/(?!event-store/|contracts/|domain/)|apps/|test/)',
     }),
     only('read-model-borders', lib('read-model'), {
-      path: '^(libs/(?!read-model/|contracts/|domain/|event-store/src/(index|errors))|apps/|test/)',
+      path: '^(libs/(?!read-model/|contracts/|domain/|event-store/src/index)|apps/|test/)',
     }),
     only('audit-borders', lib('audit'), {
       path: '^(libs/(?!audit/|contracts/|domain/|event-store/src/index)|apps/|test/)',
@@ -94,8 +94,8 @@ module.exports = {
     only(
       'libs-by-their-face-inside',
       '^libs/([^/]+)/',
-      { path: '^libs/[^/]+/src/(?!index\\.ts$)', pathNot: '^libs/($1/|event-store/src/errors\\.ts$)' },
-      'a lib is used through its index, the errors of the event store also alone: a verifier needs no more of it',
+      { path: '^libs/[^/]+/src/(?!index\\.ts$)', pathNot: '^libs/$1/' },
+      'a lib is used through its index',
     ),
     only(
       'event-store-client-home',

@@ -22,7 +22,6 @@ const base = {
     '^@keyledger/([^/]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^@keyledger/contracts/http$': '<rootDir>/libs/contracts/src/http/index.ts',
     '^@keyledger/domain/key-format$': '<rootDir>/libs/domain/src/key-format.ts',
-    '^@keyledger/event-store/errors$': '<rootDir>/libs/event-store/src/errors.ts',
     '^@keyledger/platform/heap$': '<rootDir>/libs/platform/src/heap.ts',
     '^(\\.{1,2}/.*)\\.js$': ['$1.ts', '$1.js'],
   },

@@ -6,6 +6,7 @@
 export { startApp, startEventStore, type App, type AppName, type EventStoreServer } from './apps.js';
 export { eventually } from './eventually.js';
 export { http, type Answer, type Client } from './http.js';
+export { Line } from './line.js';
 export { claimPort, type PortClaim } from './ports.js';
 export { isAlive, RealProcess, temporaryFolder, type ProcessOptions } from './process.js';
 export { MISBEHAVIOURS, startReceiver, type Behaviour, type Delivery, type Receiver } from './receiver.js';

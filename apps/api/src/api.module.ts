@@ -44,7 +44,7 @@ import { FoundIntake } from './leaks/found-intake.js';
 import { LeakLog } from './leaks/leak-log.js';
 import { ReportLeakHandler, ResolveLeakHandler } from './leaks/leak.handlers.js';
 import { LeaksController } from './leaks/leaks.controller.js';
-import { Visibility } from './outcome.js';
+import { Visibility } from './visibility.js';
 import { EraseSubjectHandler } from './privacy/erase-subject.handler.js';
 import { Erasures } from './privacy/erasures.js';
 import { PrivacyController } from './privacy/privacy.controller.js';

@@ -16,8 +16,8 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   const { readModel, eventStore, redis, firstStart, historian, verification, credentials, failed, metrics, meter } =
     parts;
   const end = new AbortController();
-  const { channels, erasures, auditTree } = parts;
-  const following = Promise.all([channels, erasures, auditTree].map((one) => one.run(end.signal)));
+  const { channels, erasures, auditTree, visibility } = parts;
+  const following = Promise.all([channels, erasures, auditTree, visibility].map((one) => one.run(end.signal)));
   await readModel.start();
   meter.start();
   const http = await bootstrapHttp(ApiModule.of(parts), {

@@ -1,8 +1,6 @@
 import { refusal, type LedgerEvent } from '@keyledger/contracts';
-import type { KeyspaceState, KeyState } from '@keyledger/domain';
 import type { Outcome } from '@keyledger/event-store';
-import { RefusalError, type Logger } from '@keyledger/platform';
-import type { ReadModel } from '@keyledger/read-model';
+import { RefusalError } from '@keyledger/platform';
 
 export type Accepted<S, E extends LedgerEvent> = Extract<Outcome<S, E>, { accepted: true }>;
 
@@ -30,32 +28,3 @@ export function conflictUnlessAsked<S, E extends LedgerEvent>(
 /** `{ expectedRevision }` for Decisions.run, where there is one. */
 export const expecting = (expectedRevision: number | undefined) =>
   expectedRevision === undefined ? {} : { expectedRevision };
-
-/**
- * Shows a committed change to readers before its answer goes out. `false` if Redis cannot be reached: then the projector
- * does it later, and the answer says so.
- */
-export class Visibility {
-  constructor(
-    private readonly readModel: ReadModel,
-    private readonly logger: Logger,
-  ) {}
-
-  key(state: KeyState, revision: number): Promise<boolean> {
-    return this.applied(() => this.readModel.applyKey(state, revision));
-  }
-
-  keyspace(state: KeyspaceState, revision: number): Promise<boolean> {
-    return this.applied(() => this.readModel.applyKeyspace(state, revision));
-  }
-
-  private async applied(apply: () => Promise<void>): Promise<boolean> {
-    try {
-      await apply();
-      return true;
-    } catch (error) {
-      this.logger.warn({ err: error }, 'a change is not visible yet: Redis cannot be reached');
-      return false;
-    }
-  }
-}

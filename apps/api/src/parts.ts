@@ -34,7 +34,7 @@ import { Allowance } from './leaks/allowance.js';
 import { FoundIntake } from './leaks/found-intake.js';
 import { GithubKeys } from './leaks/github-keys.js';
 import { LeakLog } from './leaks/leak-log.js';
-import { Visibility } from './outcome.js';
+import { Visibility } from './visibility.js';
 import { Erasures } from './privacy/erasures.js';
 import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
@@ -84,7 +84,7 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const keyFromEvents = async (keyId: string) => (await decisions.load(keyDecider, streams.key(keyId))).state;
   const credentials = new Credentials(readModel, digests, systemClock, { ...witnesses, loadKey: keyFromEvents });
   const failed = new FailedCredentials(logger, metrics);
-  const visibility = new Visibility(readModel, logger);
+  const visibility = new Visibility(readModel, eventStore, logger);
   const receipts = new Receipts(new IdempotencyStash(redis), digests, logger);
   const history = new History(eventStore, { folder: join(config.dataDir, 'audit', 'snapshots'), version: VERSION });
   const historian = new Historian(history, logger);

@@ -46,13 +46,15 @@ export interface Meta {
   position: bigint;
   /** The newest event that is known to be in it, as log-mark.ts writes it; absent where none was noted yet. */
   mark?: string;
+  /** Where the newest decision stands that an api has seen in the log. */
+  decided?: bigint;
   head?: bigint;
   request?: RebuildRequest & { text: string };
   lastRebuild?: RebuildReport;
 }
 
 export function parseMeta(fields: Record<string, string>): Meta {
-  const { live, version, building, retiring, request, last, head, mark } = fields;
+  const { live, version, building, retiring, request, last, head, mark, decided } = fields;
   return {
     ...(live !== undefined && { live: { generation: live, version: Number(version) } }),
     ...(building !== undefined && {
@@ -63,6 +65,7 @@ export function parseMeta(fields: Record<string, string>): Meta {
     vouched: new Set((fields['vouched'] ?? '').split(' ').filter((run) => run !== '')),
     position: positionFrom(fields['position']),
     ...(mark !== undefined && { mark }),
+    ...(decided !== undefined && { decided: positionFrom(decided) }),
     ...(head !== undefined && { head: positionFrom(head) }),
     ...(request !== undefined && { request: { ...(JSON.parse(request) as RebuildRequest), text: request } }),
     ...(last !== undefined && { lastRebuild: JSON.parse(last) as RebuildReport }),

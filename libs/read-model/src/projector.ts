@@ -1,14 +1,13 @@
 import { READ_MODEL_STREAM_PREFIXES, REDIS_TAGS, redisNames } from '@keyledger/contracts';
 import type { EventBatch } from '@keyledger/event-store';
-import { EventStoreUnavailable } from '@keyledger/event-store/errors';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisClient } from './connect.js';
 import type { HandedOver } from './handed-over.js';
-import { coveredBy, heartbeatWrite, HEARTBEAT_READ, parseHeartbeat, runsNow } from './heartbeat.js';
+import { coveredBy, heartbeatWrite, runsNow } from './heartbeat.js';
 import { RedisLink } from './link.js';
 import { assertSameLog, markOf, markText, OtherLog, type LogMark } from './log-mark.js';
 import { SILENT, type Log } from './log.js';
-import { positionFrom, positionText, readMeta, writableGenerations, type Meta } from './meta.js';
+import { positionText, readMeta, writableGenerations, type Meta } from './meta.js';
 import { Overlap } from './overlap.js';
 import {
   announceImported,
@@ -21,8 +20,8 @@ import {
 import { groupByStream, PROJECTION_VERSION, streamsOf } from './projection.js';
 import { Rebuilder } from './rebuild.js';
 import { advance, noteProgress, setWhileLive } from './scripts.js';
+import { beginSession, type Session } from './session.js';
 import { sweepGenerations } from './sweep.js';
-import { ReadModelUnavailable } from './unavailable.js';
 
 export interface ProjectorOptions {
   redis: RedisClient;
@@ -56,19 +55,6 @@ export interface ProjectorState {
   /** Events in the generation that is being built here, so far. */
   rebuildEvents: number;
   lastError?: string;
-}
-
-/** One run of the loop: from a safe position, on the same runs of Redis servers, until something makes it begin anew. */
-interface Session {
-  runs: ReadonlySet<string>;
-  position: bigint;
-  /** The newest event that this session has brought in, where it was not noted in Redis yet. */
-  mark: LogMark | undefined;
-  /** Set until this position is reached: the model is not vouched for before. */
-  proveUntil: bigint | undefined;
-  /** Records may be lost although their pointers stand: nothing is believed until proven. */
-  force: boolean;
-  end: AbortController;
 }
 
 /** How far a batch brings the projection; the events themselves are let go as soon as they are folded. */
@@ -105,7 +91,6 @@ export class Projector {
   private readonly rebuilder: Rebuilder;
   private session: Session | undefined;
   private broken: string | undefined;
-  private behindSince: number | undefined;
   private noting: Promise<unknown> | undefined;
   private disowned = false;
   private readonly told: Omit<ProjectorState, 'rebuilding' | 'rebuildEvents' | 'lastError'> & {
@@ -201,10 +186,18 @@ export class Projector {
 
   /** One session, or one look at why there can be none yet. */
   private async follow(signal: AbortSignal): Promise<void> {
-    const session = await this.begin();
-    if (!session) return pause(WAIT_MS, signal);
+    const session = await beginSession(this.link, this.store, (meta) => this.assertSameLog(meta));
+    if (session === undefined || 'broken' in session) {
+      this.broken = session?.broken ?? this.broken;
+      return pause(WAIT_MS, signal);
+    }
+    if (session.force) {
+      const from = String(session.position);
+      this.log.info({ from }, 'Redis was started anew; what it may have lost is replayed');
+    }
     this.session = session;
     this.told.position = session.position;
+    this.told.live = false;
     let looked: Meta | Error | undefined;
     try {
       if (session.proveUntil !== undefined && session.position >= session.proveUntil) await this.prove(session);
@@ -222,55 +215,24 @@ export class Projector {
         },
       });
       const overlap = new Overlap(BATCHES_AT_ONCE, () => session.end.abort());
+      let isSameLog = false;
       try {
         for await (const batch of batches) {
           if (!looked || looked instanceof Error) throw looked ?? new TypeError('a batch came without its look');
+          if (!isSameLog) await this.assertSameLog(looked);
+          isSameLog = true;
           await this.apply(session, overlap, batch, looked);
           if (session.end.signal.aborted) break;
         }
       } finally {
         await overlap.end();
       }
-    } catch (error) {
-      const down = error instanceof ReadModelUnavailable || error instanceof EventStoreUnavailable;
-      if (!down) this.behindSince ??= performance.now();
-      throw error;
     } finally {
       session.end.abort();
       this.session = undefined;
       this.told.vouching = false;
       this.told.subscribed = false;
     }
-  }
-
-  /** Where to begin and what must be shown first; `undefined` while there is nothing to project into. */
-  private async begin(): Promise<Session | undefined> {
-    const { link } = this;
-    const runs = runsNow(link);
-    if (!runs) return undefined;
-    if (link.evicts())
-      throw new Error('this Redis throws records away when it is full: set maxmemory-policy noeviction');
-    const meta = await readMeta(link);
-    if (!meta.live) return undefined;
-    const { generation, version } = meta.live;
-    await this.assertSameLog(meta);
-    if (version > PROJECTION_VERSION) {
-      throw new Error(`the live generation is of projection ${version}, newer than ours; a rebuild would go back`);
-    }
-
-    const names = REDIS_TAGS.map((tag) => redisNames.marker(generation, tag));
-    const markers = (await link.batch(names.map((key) => ({ call: 'get', key })))) as (string | null)[];
-    if (markers.includes(null)) {
-      this.broken = generation;
-      return undefined;
-    }
-    const position = markers.map(positionFrom).reduce((least, one) => (one < least ? one : least));
-    const [text, leftMs] = await link.batch(HEARTBEAT_READ);
-    const force = !coveredBy(runs, meta.vouched);
-    // A worker that starts while another's word still holds carries it on; else it first shows that all is there.
-    const proveUntil = force || !parseHeartbeat(text, leftMs) ? await this.store.head() : undefined;
-    if (force) this.log.info({ from: String(position) }, 'Redis was started anew; what it may have lost is replayed');
-    return { runs, position, mark: undefined, proveUntil, force, end: new AbortController() };
   }
 
   /** Of another log nothing is projected, and nobody may go by what stands here. @throws OtherLog */
@@ -320,7 +282,6 @@ export class Projector {
     this.told.live = step.live;
     this.told.lastError = undefined;
     if (step.position > this.told.head) this.told.head = step.position;
-    this.behindSince = step.live ? undefined : (this.behindSince ?? performance.now());
     const { proveUntil } = session;
     if (proveUntil !== undefined && (step.live || step.position >= proveUntil)) await this.prove(session);
     this.note(generation, step.position);
@@ -335,7 +296,7 @@ export class Projector {
     if (done !== 1) return session.end.abort();
     session.force = false;
     session.proveUntil = undefined;
-    await this.beat();
+    await this.beat('proven');
   }
 
   private isOn(session: Session): boolean {
@@ -343,16 +304,20 @@ export class Projector {
     return runs !== undefined && coveredBy(runs, session.runs);
   }
 
-  /** Moves the markers, and with all of them in place says that the model is current. */
-  private async beat(): Promise<void> {
+  /**
+   * Moves the markers, and with all of them in place says that the model is current, if it is: the word is not renewed while
+   * this projector is behind, and so ends by itself at its bound, whoever is started or dies meanwhile.
+   */
+  private async beat(proven?: 'proven'): Promise<void> {
     const { link, session } = this;
     if (!session) return;
     if (!this.isOn(session)) return session.end.abort();
-    const tooFarBehind = this.behindSince !== undefined && performance.now() - this.behindSince > this.maxStalenessMs;
-    this.told.vouching = session.proveUntil === undefined && !tooFarBehind;
-    if (!this.told.vouching) return;
-
-    const { live } = await readMeta(link);
+    if (session.proveUntil !== undefined) {
+      this.told.vouching = false;
+      return;
+    }
+    const meta = await readMeta(link);
+    const { live } = meta;
     if (!live) return session.end.abort();
     const { generation } = live;
     const position = positionText(session.position);
@@ -366,10 +331,20 @@ export class Projector {
       return session.end.abort();
     }
     if (!this.isOn(session)) return session.end.abort();
-    await link.batch([heartbeatWrite(session.runs, this.maxStalenessMs)]);
+    if (proven || !this.isBehind(session, meta)) {
+      await link.batch([heartbeatWrite(session.runs, this.maxStalenessMs)]);
+      session.saidAt = performance.now();
+    }
+    this.told.vouching = session.saidAt !== undefined && performance.now() - session.saidAt <= this.maxStalenessMs;
     await this.noteMark(session, generation);
     await this.lookAtHead();
     this.note(generation, session.position);
+  }
+
+  /** Cut off from the log it is so only if an api has seen the log go on: without that nothing was decided meanwhile. */
+  private isBehind({ position }: Session, { decided }: Meta): boolean {
+    const { subscribed, live } = this.told;
+    return subscribed || decided === undefined ? !live : decided > position;
   }
 
   private async noteMark(session: Session, generation: string): Promise<void> {

@@ -9,9 +9,10 @@ import type { KeyRead } from './kept-records.js';
 import { RedisLink } from './link.js';
 import { Listing, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 import { Lookups } from './lookups.js';
-import { readMeta, writableGenerations } from './meta.js';
+import { positionText, readMeta, writableGenerations } from './meta.js';
 import { PROJECTION_VERSION } from './projection.js';
 import type { Projected } from './records.js';
+import { raisePosition } from './scripts.js';
 import { statusOf, type ProjectionStatus, type RebuildStatus } from './status.js';
 import { ReadModelUnavailable } from './unavailable.js';
 import { VIEW_MAX_AGE_MS, ViewKeeper, type ReadModelView } from './view.js';
@@ -75,6 +76,15 @@ export class ReadModel {
   async applyKeyspace(state: KeyspaceState, revision: number): Promise<void> {
     const generations = await this.writable(false);
     await Promise.all(generations.map((generation) => writeKeyspaces(this.link, generation, [{ state, revision }])));
+  }
+
+  /**
+   * Says how far decisions have come in the log. A projector that is cut off from the log knows from this that it is behind.
+   * @throws ReadModelUnavailable
+   */
+  async noteDecided(position: bigint): Promise<void> {
+    const args = ['decided', positionText(position)];
+    await this.link.batch([{ call: raisePosition, key: redisNames.meta, args }]);
   }
 
   /**

@@ -87,6 +87,16 @@ redis.call('HSET', key, 'head', head)
 return 1`,
 );
 
+/** On meta: moves a position forward, never back. Args: field, position. */
+export const raisePosition = script(
+  2,
+  `
+local key, field, position = ...
+local held = redis.call('HGET', key, field)
+if not held or held < position then redis.call('HSET', key, field, position) end
+return 1`,
+);
+
 /** On meta: sets a field while a generation is live. Args: generation, field, value. */
 export const setWhileLive = script(
   3,

@@ -6,7 +6,8 @@ import { Decisions } from '@keyledger/event-store';
 import { PersonalData, type Caller } from '@keyledger/platform';
 import { assertKeyId, keyspaceFor, permitted } from '../access.js';
 import type { Intent } from '../http/intent.js';
-import { accepted, expecting, Visibility } from '../outcome.js';
+import { accepted, expecting } from '../outcome.js';
+import { Visibility } from '../visibility.js';
 import type { Receipt } from '../receipts.js';
 import { keyView } from './key.view.js';
 

@@ -8,7 +8,8 @@ import { assertGrantable, keyspaceFor } from '../access.js';
 import { forEachItem, itemError } from '../bulk.js';
 import { partOf, type Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
-import { accepted, Visibility } from '../outcome.js';
+import { accepted } from '../outcome.js';
+import { Visibility } from '../visibility.js';
 import { Receipts, type Receipt } from '../receipts.js';
 import { importedKeyId, importedSecret } from './secrets.js';
 

@@ -13,7 +13,8 @@ import { assertReach, reaches } from '@keyledger/platform';
 import { noSuchKeyspace } from '../access.js';
 import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
-import { accepted, expecting, Visibility } from '../outcome.js';
+import { accepted, expecting } from '../outcome.js';
+import { Visibility } from '../visibility.js';
 import { Receipts, type Receipt } from '../receipts.js';
 import { keyspaceView } from './keyspace.view.js';
 

@@ -19,7 +19,8 @@ import { idFrom, newId, systemClock, type KeyDigests, type Logger } from '@keyle
 import { setTimeout as wait } from 'node:timers/promises';
 import { importedKeyId, importedSecret, mint, secretRecord } from '../keys/secrets.js';
 import type { Minted } from '../keys/key.view.js';
-import { accepted, conflictUnlessAsked, type Visibility } from '../outcome.js';
+import { accepted, conflictUnlessAsked } from '../outcome.js';
+import type { Visibility } from '../visibility.js';
 
 const ENVIRONMENT = 'live';
 const OWNER = { id: 'keyledger-admin', type: 'account' } as const;
