@@ -52,6 +52,20 @@ describe('the read model in Redis', () => {
     expect(await verdict(world.model, key.hash)).toBe('REVOKED');
   });
 
+  it('believes no record of a generation that is gone, as a late writer may leave one in an emptied Redis', async () => {
+    const key = await world.ledger.issue(keyspace.state);
+    await world.apply(key);
+    const { generation } = world.model.view();
+    const name = `kl:${generation}:v:{${key.hash.charAt(0)}}${key.hash.slice(1)}`;
+    const text = await world.client.get(name);
+    await world.client.multi().flushall().set(name, String(text)).exec();
+    await expect(verdict(world.model, key.hash)).rejects.toThrow(ReadModelUnavailable);
+    await eventually('it is told by a new one', async () => {
+      expect(await verdict(world.model, key.hash)).toBe('VALID');
+      expect(world.model.view().generation).not.toBe(generation);
+    });
+  });
+
   it('says that there is no such key only with the marker beside it', async () => {
     const { hash } = newSecret('acme', 'live');
     expect(await world.model.findByHash(hash, 'issued')).toBeUndefined();

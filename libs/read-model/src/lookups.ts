@@ -4,7 +4,7 @@ import type { StandingKey } from './handed-over.js';
 import { KeptRecords, type KeyRead } from './kept-records.js';
 import type { RedisLink } from './link.js';
 import { Reads } from './reads.js';
-import { decodePointer, decodeRecord, decodeState, type Projected } from './records.js';
+import { decodePointer, decodeRecord, decodeState, type Projected, type SecretRef } from './records.js';
 import { ReadModelUnavailable } from './unavailable.js';
 import type { ViewKeeper } from './view.js';
 
@@ -27,9 +27,11 @@ export class Lookups {
     const tag = hash.charAt(0);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const generation = this.freshGeneration() ?? (await this.liveGeneration());
-      const name = redisNames.record(generation, namespace, hash);
-      let text = await this.reads.get(name);
-      text ??= await this.unlessGone(name, redisNames.marker(generation, tag));
+      let text = await this.recordOf(generation, { namespace, hash });
+      text ??= await this.unlessGone(
+        redisNames.record(generation, namespace, hash),
+        redisNames.marker(generation, tag),
+      );
       if (!this.counts(generation, tag)) continue;
       if (text === null) return undefined;
       const found = this.kept.decode(hash, text);
@@ -46,13 +48,17 @@ export class Lookups {
       if (!this.counts(generation, tag)) continue;
       if (pointer === null) return undefined;
       const [current] = decodePointer(pointer).secrets;
-      const text = current && (await this.reads.get(redisNames.record(generation, current.namespace, current.hash)));
+      const text = current && (await this.recordOf(generation, current));
       if (typeof text !== 'string' || !this.counts(generation, current?.hash.charAt(0) ?? '')) continue;
       const found = decodeRecord(text);
       // Rotated away since the pointer was read; the next pointer tells where to.
       if ('state' in found) return found;
     }
     throw new ReadModelUnavailable('missing');
+  }
+
+  private recordOf(generation: string, { namespace, hash }: SecretRef): Promise<string | null> {
+    return this.reads.get({ name: redisNames.record(generation, namespace, hash), generation, tag: hash.charAt(0) });
   }
 
   /** What stands there for these keys now; `undefined` for one that is not, or not wholly. @throws ReadModelUnavailable */

@@ -1,9 +1,16 @@
+import { redisNames } from '@keyledger/contracts';
 import { Cluster, Command } from 'ioredis';
 import type { RedisClient } from './connect.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
-interface Asked {
+/** A name of a generation, and the hash tag in it. */
+interface Place {
   name: string;
+  generation: string;
+  tag: string;
+}
+
+interface Asked extends Place {
   answer: (text: string | null) => void;
   fail: (error: ReadModelUnavailable) => void;
 }
@@ -15,20 +22,32 @@ const NAMES_PER_COMMAND = 256;
  * under load a command, its promise, its timeout and its place in a pipeline cost this process more than all else that
  * a verification does, and here they are paid once a turn. A lone read waits for nothing but the end of its turn.
  *
- * A Cluster takes no MGET across slots: there each read is a GET, which the client gathers in a pipeline per node.
+ * With them comes, in the same step, whether their generation is there at all: where Redis was emptied a writer who has not
+ * heard of it may have put an old record into it. One marker of a generation tells it for all of one server; a Cluster takes
+ * no MGET across slots, so there each read brings the marker of its own, and the client gathers them in a pipeline per node.
  */
 export class Reads {
   private asked: Asked[] = [];
 
   constructor(private readonly client: RedisClient) {}
 
-  /** @throws ReadModelUnavailable if Redis cannot be reached */
-  get(name: string): Promise<string | null> {
-    if (this.client instanceof Cluster)
-      return this.client.get(name).catch((error: unknown) => Promise.reject(unreachable(error)));
+  /**
+   * `null` where nothing stands, which alone does not say that there was nothing.
+   * @throws ReadModelUnavailable if Redis cannot be reached, or the generation is gone
+   */
+  get(place: Place): Promise<string | null> {
+    if (this.client instanceof Cluster) return this.getAlone(place);
     return new Promise((answer, fail) => {
-      if (this.asked.push({ name, answer, fail }) === 1) setImmediate(() => this.send());
+      if (this.asked.push({ ...place, answer, fail }) === 1) setImmediate(() => this.send());
     });
+  }
+
+  private async getAlone({ name, generation, tag }: Place): Promise<string | null> {
+    const [text = null, marker] = await this.client
+      .mget(name, redisNames.marker(generation, tag))
+      .catch((error: unknown) => Promise.reject(unreachable(error)));
+    if (typeof marker !== 'string') throw new ReadModelUnavailable('missing');
+    return text;
   }
 
   private send(): void {
@@ -40,15 +59,21 @@ export class Reads {
   }
 
   private async read(asked: readonly Asked[]): Promise<void> {
+    const names = asked.map(({ name }) => name);
+    // Nearly always one: all ask for the live generation.
+    const markers = new Map<string, number>();
+    for (const { generation, tag } of asked) {
+      if (!markers.has(generation)) markers.set(generation, names.push(redisNames.marker(generation, tag)) - 1);
+    }
     // As a command of its own: `client.mget` would wait another turn for company.
-    const command = new Command(
-      'mget',
-      asked.map(({ name }) => name),
-      { replyEncoding: 'utf8' },
-    );
+    const command = new Command('mget', names, { replyEncoding: 'utf8' });
     try {
       const texts = (await this.client.sendCommand(command)) as (string | null)[];
-      for (let i = 0; i < asked.length; i++) asked[i]?.answer(texts[i] ?? null);
+      asked.forEach(({ generation, answer, fail }, index) => {
+        const marker = texts[markers.get(generation) as number];
+        if (typeof marker === 'string') answer(texts[index] ?? null);
+        else fail(new ReadModelUnavailable('missing'));
+      });
     } catch (error) {
       for (const { fail } of asked) fail(unreachable(error));
     }
