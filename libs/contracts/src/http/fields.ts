@@ -82,6 +82,15 @@ export const Line = (max: number): PropertyDecorator =>
     { minLength: 1, maxLength: max },
   );
 
+/**
+ * A number of a query, where everything is text: in decimal digits and nothing else. The checks of numbers then refuse
+ * what stayed a text. Bodies need nothing of the kind, since JSON has numbers.
+ */
+export const Digits = (): PropertyDecorator =>
+  Transform(({ value }: { value: unknown }) =>
+    typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value,
+  );
+
 const EMAIL = /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)*$/;
 
 /** An e-mail address. Whether anybody reads it, only a message to it can tell. */
