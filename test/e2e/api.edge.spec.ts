@@ -11,8 +11,15 @@ let operations: Operation[];
 interface Operation {
   method: string;
   path: string;
-  takesBody: boolean;
+  /** It is one of the management routes, which a guard stands before. */
   scoped: boolean;
+  takesIfMatch: boolean;
+  responses: Record<string, { content?: Record<string, unknown> }>;
+}
+
+interface Described {
+  parameters?: { name: string }[];
+  responses: Operation['responses'];
 }
 
 beforeAll(async () => {
@@ -28,13 +35,14 @@ afterAll(async () => {
   await system.stop();
 });
 
-function operationsIn(paths: Record<string, Record<string, { requestBody?: object }>>): Operation[] {
+function operationsIn(paths: Record<string, Record<string, Described>>): Operation[] {
   return Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]) => ({
       method: method.toUpperCase(),
       path: path.replace(/\{\w+\}/g, 'nobody1234567890'),
-      takesBody: operation.requestBody !== undefined,
       scoped: path.startsWith('/v1/') && !/^\/v1\/(verify|authorize|integrations)/.test(path),
+      takesIfMatch: (operation.parameters ?? []).some(({ name }) => name === 'If-Match'),
+      responses: operation.responses,
     })),
   );
 }
@@ -81,6 +89,66 @@ describe('what no route reads is refused by every route, naming it:', () => {
       const id = await desk.keyspace();
       expect((await desk.admin.post(`/v1/keyspaces/${id}/archive`, body)).status).toBe(200);
     }
+  });
+});
+
+describe('the document says of every route that it answers', () => {
+  const changing = () => operations.filter(({ scoped, method }) => scoped && method !== 'GET');
+
+  it('415 to what is no JSON, and 413 to what is too large', async () => {
+    for (const { method, path, responses } of changing()) {
+      const answer = await desk.admin.request(method, path, 'x', { 'content-type': 'text/plain' });
+      expect([method, path, answer.status]).toEqual([method, path, 415]);
+      expect(Object.keys(responses)).toEqual(expect.arrayContaining(['413', '415']));
+    }
+  });
+
+  it('400 to If-Match, naming it, or else takes it', async () => {
+    const before = await desk.head();
+    const routes = changing();
+    expect(routes.filter(({ takesIfMatch }) => takesIfMatch).length).toBeGreaterThan(10);
+    for (const { method, path, takesIfMatch, responses } of routes) {
+      expect([method, path, '412' in responses]).toEqual([method, path, takesIfMatch]);
+      for (const tag of takesIfMatch ? [] : ['"999999"', 'W/"1"', '*', 'x']) {
+        const answer = await desk.admin.request(method, path, {}, { 'if-match': tag });
+        expect([method, path, answer.status, fieldsOf(answer)]).toEqual([method, path, 400, ['If-Match']]);
+      }
+    }
+    expect(await desk.head()).toBe(before);
+  });
+
+  it('what media type its answers have, problems for all that it refuses', () => {
+    const untold = operations.flatMap(({ method, path, responses }) =>
+      Object.entries(responses).flatMap(([status, { content = {} }]) => {
+        const types = Object.keys(content);
+        const isGood = status >= '400' ? types.join() === 'application/problem+json' : types.length > 0;
+        const saysNothing = status === '204' || path === '/v1/authorize' || path === '/health/ready';
+        return isGood || (saysNothing && (status < '400' || path === '/health/ready'))
+          ? []
+          : [`${method} ${path} ${status}`];
+      }),
+    );
+    expect(untold).toEqual([]);
+  });
+
+  it.each([
+    ['gitleaks', 'application/toml'],
+    ['trufflehog', 'application/yaml'],
+    ['secretlint', 'application/json'],
+  ])('rules for %s as %s', async (format, type) => {
+    const path = `/v1/keyspaces/nobody1234567890/scanner-rules`;
+    const told = operations.find((operation) => operation.path === path)?.responses['200']?.content ?? {};
+    expect(Object.keys(told)).toContain(type);
+    const { headers } = await desk.admin.get(`/v1/keyspaces/${keyspaceId}/scanner-rules?format=${format}`);
+    expect(headers.get('content-type')).toBe(`${type}; charset=utf-8`);
+  });
+
+  it('with no request id where it sends none, and with no address where it may be erased', async () => {
+    const { body } = await desk.admin.get('/openapi.json');
+    expect(body.paths['/v1/verify'].post.responses['200'].headers).not.toHaveProperty('X-Request-Id');
+    const { schemas } = body.components;
+    expect(schemas.LeakedKeyView.properties.owner).toEqual({ $ref: '#/components/schemas/OwnerView' });
+    expect(schemas.ContactView.properties.email).not.toHaveProperty('format');
   });
 });
 
