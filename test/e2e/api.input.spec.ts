@@ -121,7 +121,16 @@ const KEYSPACES: Row[] = [
   ['null for a duration', { policy: { maxGrace: null } }, 400, ['policy.maxGrace']],
   ['a default beyond its maximum', { policy: { defaultGrace: 'P8D', maxGrace: 'P7D' } }, 422, ['policy.defaultGrace']],
   ['a scope that is none', { policy: { scopes: ['*'] } }, 422, ['policy.scopes[0]']],
+  ['a list within a list', { policy: { leaks: [[]] } }, 400, ['policy.leaks[0]']],
+  ['a rule within a list too much', { policy: { leaks: [[{ response: 'alert' }]] } }, 400, ['policy.leaks[0]']],
 ];
+
+it.each(KEYSPACES.filter(([, more]) => 'policy' in more && !Array.isArray(more.policy)))(
+  'changing a keyspace refuses %s',
+  async (_, body, status, fields) => {
+    await refused(() => desk.admin.patch(`/v1/keyspaces/${keyspaceId}`, body), status, fields);
+  },
+);
 
 it.each(KEYSPACES)('creating a keyspace refuses %s', async (_, more, status, fields) => {
   const body = { name: 'Acme', prefix: 'acme', ...(typeof more === 'function' ? more() : more) };
@@ -164,6 +173,8 @@ describe('importing refuses whole', () => {
     ['something that is no hash', [good, { ...item, sha256: 'abc' }], ['keys[1].sha256']],
     ['a key itself', [{ ...good, key: 'secret' }], ['keys[0].key']],
     ['an entry that is no object', [good, 'x'], ['keys[1]']],
+    ['an entry that is a list', [[]], ['keys[0]']],
+    ['an entry within a list too much', [[good]], ['keys[0]']],
     ['a bad date in one entry', [{ ...good, expiresAt: 'soon' }], ['keys[0].expiresAt']],
   ])('%s', async (_, keys, fields) => {
     await refused(() => desk.admin.post('/v1/keys/import', { keyspaceId, keys }), 400, fields);
@@ -185,14 +196,52 @@ describe('queries', () => {
   ])('/v1/keys?%s is refused', async (query, status, fields) => {
     await refused(() => desk.admin.get(`/v1/keys?${query}`), status, fields);
   });
+});
 
-  it('a cursor belongs to its query', async () => {
-    await desk.issue(keyspaceId);
-    const { body } = await desk.admin.get(`/v1/keys?keyspaceId=${keyspaceId}&limit=1`);
+describe('a cursor belongs to its query:', () => {
+  const owner = { id: 'app_many', type: 'application' };
+  let other: string;
+  beforeAll(async () => {
+    other = await desk.keyspace();
+    for (const id of [keyspaceId, keyspaceId, other]) await desk.issue(id, { owner });
+  });
+
+  it.each([
+    ['state', () => `keyspaceId=${keyspaceId}`, () => `keyspaceId=${keyspaceId}&state=active`],
+    ['no keyspace', () => `keyspaceId=${keyspaceId}`, () => ''],
+    ['another keyspace', () => `keyspaceId=${keyspaceId}`, () => `keyspaceId=${other}`],
+    ['a keyspace', () => '', () => `keyspaceId=${keyspaceId}`],
+    ['a keyspace of an owner', () => 'ownerId=app_many', () => `ownerId=app_many&keyspaceId=${keyspaceId}`],
+    ['no bound of use', () => 'unusedSince=2090-01-01T00:00:00Z', () => ''],
+  ])('%s is refused with it', async (_, query, changed) => {
+    const { body } = await desk.admin.get(`/v1/keys?limit=1&${query()}`);
     const cursor = encodeURIComponent(body.nextCursor);
-    await refused(() => desk.admin.get(`/v1/keys?keyspaceId=${keyspaceId}&state=revoked&cursor=${cursor}`), 400, [
-      'cursor',
-    ]);
+    expect(await desk.admin.get(`/v1/keys?limit=1&${query()}&cursor=${cursor}`)).toMatchObject({ status: 200 });
+    await refused(() => desk.admin.get(`/v1/keys?${changed()}&cursor=${cursor}`), 400, ['cursor']);
+  });
+
+  it('revoking many does not go on in another keyspace', async () => {
+    const { body } = await desk.admin.get(`/v1/keys?limit=1&ownerId=app_many&keyspaceId=${keyspaceId}`);
+    const choice = { reason: 'other', ownerId: 'app_many', cursor: body.nextCursor };
+    await refused(() => desk.admin.post('/v1/keys/revoke', { ...choice, keyspaceId: other }), 400, ['cursor']);
+    await refused(() => desk.admin.post('/v1/keys/revoke', choice), 400, ['cursor']);
+  });
+
+  it('incidents and reviews of one state are not those of another', async () => {
+    for (const name of ['one', 'two']) {
+      await desk.admin.post('/v1/leaks', { sha256: Buffer.alloc(32, name).toString('hex') });
+      const due = new Date(Date.now() + 86_400_000);
+      await desk.admin.post('/v1/audit/reviews', { name, dueAt: due, filter: { keyspaceId } });
+    }
+    for (const [path, filter] of [
+      ['/v1/leaks', 'source=report'],
+      ['/v1/audit/reviews', 'status=open'],
+    ] as const) {
+      const { body } = await desk.admin.get(`${path}?limit=1`);
+      const cursor = encodeURIComponent(body.nextCursor);
+      expect(await desk.admin.get(`${path}?cursor=${cursor}`)).toMatchObject({ status: 200 });
+      await refused(() => desk.admin.get(`${path}?${filter}&cursor=${cursor}`), 400, ['cursor']);
+    }
   });
 });
 

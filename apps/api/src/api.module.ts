@@ -29,6 +29,7 @@ import { NotificationsController } from './channels/notifications.controller.js'
 import { DeliveriesController } from './deliveries/deliveries.controller.js';
 import { DeliveryReaders } from './deliveries/delivery-readers.js';
 import { PickUpDeliveryHandler } from './deliveries/pick-up-delivery.handler.js';
+import { UnreadInputGuard } from './http/unread-input.js';
 import { ChangeKeyHandler } from './keys/change-key.handler.js';
 import { ImportKeysHandler } from './keys/import-keys.handler.js';
 import { IssueKeyHandler } from './keys/issue-key.handler.js';
@@ -137,6 +138,7 @@ export class ApiModule {
         { provide: ReviewBoard, useValue: parts.reviewBoard },
         { provide: EmbeddedStore, useValue: parts.embedded },
         { provide: APP_GUARD, useValue: new AuthGuard(parts.credentials, parts.failed) },
+        { provide: APP_GUARD, useValue: new UnreadInputGuard() },
         { provide: READINESS, useValue: parts.readiness },
       ],
     };

@@ -127,6 +127,15 @@ describe('the scopes of a new key', () => {
     expect(withScopes([], []).decision.accepted).toBe(true);
   });
 
+  it('of a management credential lie within those that the policy names too, bound ones included', () => {
+    const keyspace = keyspaceWith({ scopes: ['keys:*', 'verify'] }, { keyspaceId: 'system', prefix: 'system' });
+    const good = ['keys:*', 'keys:read', 'keys:issue@acme', 'keys:*@acme', 'verify', 'verify@acme'];
+    expect(nothing().when(issueKey({ keyspace, scopes: good })).decision.accepted).toBe(true);
+    nothing()
+      .when(issueKey({ keyspace, scopes: ['keys:read', 'audit:read', 'audit:read@acme', 'system:*'] }))
+      .thenRefuses('POLICY', 'scopes[1]', 'scopes[2]', 'scopes[3]');
+  });
+
   it('of a management credential are management scopes, bound or not, and no others', () => {
     const keyspace = system();
     const scopes = [...MANAGEMENT_SCOPES, 'keys:*', 'keys:issue@acme'];

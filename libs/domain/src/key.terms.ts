@@ -52,12 +52,16 @@ export function scopeErrors({ keyspace, scopes }: KeyRequest): FieldError[] {
   return scopes.flatMap((scope, index) => {
     const field = `scopes[${index}]`;
     if (scopes.indexOf(scope) < index) return [{ field, message: 'stands there twice', fix: 'name each scope once' }];
-    if (keyspace.keyspaceId === SYSTEM_KEYSPACE) {
-      if (isManagementScope(scope)) return [];
+    const ofSystem = keyspace.keyspaceId === SYSTEM_KEYSPACE;
+    if (ofSystem && !isManagementScope(scope)) {
       return [{ field, message: 'is not a management scope', fix: 'e.g. "keys:read", "keys:*" or "keys:issue@acme"' }];
     }
-    if (!isScope(scope)) return [{ field, message: 'is not a scope', fix: 'e.g. "payments:read" or "payments:*"' }];
-    if (!allowed || coveredByAny(allowed, scope)) return [];
+    if (!ofSystem && !isScope(scope)) {
+      return [{ field, message: 'is not a scope', fix: 'e.g. "payments:read" or "payments:*"' }];
+    }
+    // Bound to a keyspace, a management scope is less than unbound, so what allows the one allows the other.
+    const [unbound = ''] = scope.split('@');
+    if (!allowed || coveredByAny(allowed, unbound)) return [];
     return [
       { field, message: `keyspace ${keyspace.keyspaceId} does not allow it`, fix: `one of ${allowed.join(', ')}` },
     ];

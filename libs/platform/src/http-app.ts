@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { fastify, type FastifyInstance, type RouteOptions } from 'fastify';
 import { registerHealth, READINESS, type Readiness } from './health.js';
+import { takeJsonOnly } from './json-body.js';
 import { NestLogger, type Logger } from './logger.js';
 import type { Metrics } from './metrics.js';
 import { tellParent } from './parent.js';
@@ -150,7 +151,7 @@ function createServer(options: HttpAppOptions, filter: ProblemFilter): FastifyIn
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
     frameworkErrors: (error, request, reply) => filter.answer(error, request, reply),
   });
-  server.removeContentTypeParser('text/plain');
+  takeJsonOnly(server);
   return server;
 }
 

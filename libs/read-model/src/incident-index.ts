@@ -2,7 +2,8 @@ import { LEAK_STATES, redisNames, type LeakSource, type LeakStateName } from '@k
 import { leakStateOf, type LeakState } from '@keyledger/domain';
 import { randomUUID } from 'node:crypto';
 import type { RedisClient } from './connect.js';
-import { BadCursor, type Page } from './listing.js';
+import { cursorOf, inAnyOrder, openCursor, sealOf } from './cursor.js';
+import type { Page } from './listing.js';
 import { decodeState, encodeRecord, idOfMember, indexMember, type Projected } from './records.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
@@ -19,7 +20,6 @@ const ANY_STATE = 'any';
 /** How many members one request looks at, so that a filter which nothing passes cannot hold a server up. */
 const MEMBERS_PER_REQUEST = 4000;
 const CHUNK = 200;
-const MEMBER = /^[0-9A-Za-z]{30}$/;
 
 /**
  * The list of incidents, newest report first. The api writes what it has appended at once, a reactor of the worker
@@ -67,7 +67,8 @@ export class IncidentIndex {
 
   /** @throws BadCursor, ReadModelUnavailable */
   async list({ within, state, source, limit, cursor }: IncidentQuery): Promise<Page<LeakState>> {
-    if (cursor !== undefined && !MEMBER.test(cursor)) throw new BadCursor();
+    const seal = sealOf(['incidents', inAnyOrder(within), state, source]);
+    const [start] = openCursor(cursor, seal, 1) ?? [];
     if (!(await this.isWhole())) throw new ReadModelUnavailable('rebuilding');
     const only = within !== 'all' && within.length === 1 ? within[0] : undefined;
     const index = redisNames.leakIndex(state ?? ANY_STATE, only);
@@ -75,7 +76,7 @@ export class IncidentIndex {
       (source === undefined || report.source === source) &&
       (within === 'all' || (match !== undefined && within.includes(match.keyspaceId)));
     const items: Projected<LeakState>[] = [];
-    let last = cursor;
+    let last = start;
     for (let looked = 0; looked < MEMBERS_PER_REQUEST; looked += CHUNK) {
       const before = last === undefined ? '+' : `(${last}`;
       const members = await this.asked(this.redis.zrevrangebylex(index, before, '-', 'LIMIT', 0, CHUNK));
@@ -85,11 +86,11 @@ export class IncidentIndex {
         last = member;
         const found = decodeState<LeakState>(texts[at] ?? '');
         if (fits(found.state)) items.push(found);
-        if (items.length === limit) return { items, nextCursor: member };
+        if (items.length === limit) return { items, nextCursor: cursorOf(seal, member) };
       }
       if (members.length < CHUNK) return { items };
     }
-    return { items, ...(last !== undefined && { nextCursor: last }) };
+    return { items, ...(last !== undefined && { nextCursor: cursorOf(seal, last) }) };
   }
 
   private async asked<T>(answer: Promise<T>): Promise<T> {

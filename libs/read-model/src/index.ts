@@ -8,7 +8,8 @@
 export { ChannelDirectory, concerns, type Concerned, type KnownChannel } from './channels.js';
 export { Checkpoints } from './checkpoints.js';
 export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
-export { BadCursor, MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
+export { BadCursor } from './cursor.js';
+export { MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 export { DecoySightings, type DecoySighting, type TakenSighting } from './decoy-sightings.js';
 export { DeadlineIndex, DeadlinesLost, type DeadlineEntry, type Due, type Stretch } from './deadline-index.js';
 export type { GenerationDigest } from './digest.js';

@@ -1,6 +1,6 @@
 import { plusSeconds, redisNames, redisTagOf, type Instant, type KeyStateName } from '@keyledger/contracts';
 import { stateAt, type KeyState, type KeyspaceState } from '@keyledger/domain';
-import { createHash } from 'node:crypto';
+import { cursorOf, inAnyOrder, openCursor, sealOf } from './cursor.js';
 import type { KeyCommand, RedisLink } from './link.js';
 import type { Lookups } from './lookups.js';
 import {
@@ -24,6 +24,8 @@ export interface KeyQuery {
   state?: KeyStateName;
   /** Only keys whose expiry lies before this. */
   expiringBefore?: Instant;
+  /** A filter that the asker applies to the answer by himself: a cursor belongs to it like to the others. */
+  alsoBy?: string;
   /** The instant at which states are told. */
   now: Instant;
   limit: number;
@@ -41,15 +43,6 @@ export interface Page<S> {
   items: Projected<S>[];
   /** Absent: that was all. */
   nextCursor?: string;
-}
-
-/** The cursor is not one of ours, or belongs to another query. */
-export class BadCursor extends Error {
-  readonly field = 'cursor';
-  constructor() {
-    super('the cursor does not belong to this query');
-    this.name = 'BadCursor';
-  }
 }
 
 export const MAX_PAGE = 1000;
@@ -82,9 +75,9 @@ export class Listing {
   async keys(query: KeyQuery): Promise<Page<KeyState>> {
     const generation = await this.lookups.liveGeneration();
     const byExpiry = query.expiringBefore !== undefined || query.state === 'expired';
-    const { owner, environment, state, expiringBefore, limit } = query;
-    const seal = sealOf([owner, environment, state, expiringBefore]);
-    const start = openCursor(query.cursor, seal);
+    const { within, owner, environment, state, expiringBefore, alsoBy, limit } = query;
+    const seal = sealOf([inAnyOrder(within), owner, environment, state, expiringBefore, alsoBy]);
+    const start = placeIn(query.cursor, seal);
     const lanes = await this.lanesOf(generation, query, byExpiry);
     return this.walk(generation, lanes, { seal, start, limit }, async (members) => {
       const found = await this.keysOf(generation, members.map(idOfMember));
@@ -98,9 +91,9 @@ export class Listing {
   /** In the order of creation. @throws BadCursor, ReadModelUnavailable */
   async keyspaces({ within, limit, cursor }: KeyspaceQuery): Promise<Page<KeyspaceState>> {
     const generation = await this.lookups.liveGeneration();
-    const seal = sealOf(['keyspaces']);
+    const seal = sealOf(['keyspaces', inAnyOrder(within)]);
     const lane: Lane = { name: 'keyspaces', indexes: [{ kind: 'keyspaces', name: 'all' }] };
-    return this.walk(generation, [lane], { seal, start: openCursor(cursor, seal), limit }, async (members) => {
+    return this.walk(generation, [lane], { seal, start: placeIn(cursor, seal), limit }, async (members) => {
       const found = await this.keyspacesOf(generation, members.map(idOfMember));
       return found.map((one) => (one && (within === 'all' || within.includes(one.state.keyspaceId)) ? one : undefined));
     });
@@ -120,11 +113,11 @@ export class Listing {
       let after = start?.lane === lane.name ? start.member : '';
       for (let more = true; more;) {
         const room = Math.min(limit - items.length, MEMBERS_PER_REQUEST - looked);
-        if (room <= 0) return { items, nextCursor: cursorOf(seal, { lane: lane.name, member: after }) };
+        if (room <= 0) return { items, nextCursor: cursorOf(seal, lane.name, after) };
         const chunk = await this.membersOf(generation, lane, after, Math.max(room, LEAST_CHUNK));
         const records = await recordsOf(chunk.members);
         for (const [index, member] of chunk.members.entries()) {
-          if (items.length === limit) return { items, nextCursor: cursorOf(seal, { lane: lane.name, member: after }) };
+          if (items.length === limit) return { items, nextCursor: cursorOf(seal, lane.name, after) };
           const record = records[index];
           if (record) items.push(record);
           after = member;
@@ -270,28 +263,7 @@ interface Place {
   member: string;
 }
 
-/** Ties a cursor to the filters of its query, so that it is refused where it would skip or repeat. */
-function sealOf(filters: readonly unknown[]): string {
-  return createHash('sha256').update(JSON.stringify(filters)).digest('base64url').slice(0, 8);
-}
-
-function cursorOf(seal: string, { lane, member }: Place): string {
-  return Buffer.from(JSON.stringify([seal, lane, member])).toString('base64url');
-}
-
-/** @throws BadCursor */
-function openCursor(cursor: string | undefined, seal: string): Place | undefined {
-  if (cursor === undefined) return undefined;
-  const parts = /^[\w-]{1,1000}$/.test(cursor) ? jsonIn(Buffer.from(cursor, 'base64url').toString()) : undefined;
-  const isList = Array.isArray(parts) && parts.length === 3 && parts.every((part) => typeof part === 'string');
-  if (!isList || parts[0] !== seal) throw new BadCursor();
-  return { lane: parts[1] as string, member: parts[2] as string };
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+function placeIn(cursor: string | undefined, seal: string): Place | undefined {
+  const [lane, member] = openCursor(cursor, seal, 2) ?? [];
+  return lane === undefined || member === undefined ? undefined : { lane, member };
 }

@@ -1,6 +1,7 @@
 import { redisNames, type Instant, type NotificationKind } from '@keyledger/contracts';
 import type { NotificationState } from '@keyledger/domain';
 import type { RedisClient } from './connect.js';
+import { cursorOf, inAnyOrder, openCursor, sealOf } from './cursor.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
 export type NotificationStateName = NotificationState['state'];
@@ -44,7 +45,6 @@ const KEPT = 10_000;
 const LISTED_KEYS = 10;
 const TRIES_KEPT_SECONDS = 7 * 86_400;
 const names = redisNames.notifications;
-const CURSOR = /^\d{15}-[0-9A-Za-z]{1,64}$/;
 
 /**
  * Lists of notifications by state and channel, newest first, in Redis: hints, derived from the notification streams by
@@ -100,18 +100,19 @@ export class NotificationIndex {
   }
 
   /**
-   * @throws RangeError for a cursor that is none
+   * @throws BadCursor
    * @throws ReadModelUnavailable if Redis cannot be reached, or the lists are being derived anew
    */
   async list({ state, channelIds, limit, cursor }: NotificationQuery): Promise<{
     items: ListedNotification[];
     nextCursor?: string;
   }> {
-    if (cursor !== undefined && !CURSOR.test(cursor)) throw new RangeError('the cursor is none of ours');
+    const seal = sealOf(['notifications', state, inAnyOrder(channelIds)]);
+    const [start] = openCursor(cursor, seal, 1) ?? [];
     try {
       if (!(await this.isComplete())) throw new ReadModelUnavailable('rebuilding');
       const lists = channelIds ? channelIds.map((id) => names.list(state, id)) : [names.list(state)];
-      const from = cursor === undefined ? '+' : `(${cursor}`;
+      const from = start === undefined ? '+' : `(${start}`;
       const found = await Promise.all(
         lists.map((list) => this.redis.zrevrangebylex(list, from, '-', 'LIMIT', 0, limit + 1)),
       );
@@ -119,7 +120,7 @@ export class NotificationIndex {
       const page = members.slice(0, limit);
       const items = await this.items(page.map(idOf));
       const last = page.at(-1);
-      return { items, ...(members.length > limit && last !== undefined && { nextCursor: last }) };
+      return { items, ...(members.length > limit && last !== undefined && { nextCursor: cursorOf(seal, last) }) };
     } catch (error) {
       throw error instanceof ReadModelUnavailable ? error : new ReadModelUnavailable('unreachable', error);
     }

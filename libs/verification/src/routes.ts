@@ -55,6 +55,7 @@ export function registerVerifyRoutes(fastify: FastifyInstance, parts: VerifyPart
     async (request, reply) => {
       const { body, verifier } = request;
       reply.header('cache-control', 'no-store');
+      if (request.url.includes('?')) throw invalidField('query', 'is not read', 'ask in the body');
       if (body.clientIp !== undefined) checkAddress(body.clientIp);
       try {
         return await verification.outcome(body, verifier as Caller, request);

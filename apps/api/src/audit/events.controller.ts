@@ -61,6 +61,7 @@ export class AuditEventsController {
   @Get('events/tail')
   @Needs('audit:read', { refusals: [404] })
   @ApiProduces('text/event-stream')
+  @ApiOkResponse({ schema: { type: 'string' } })
   async tail(
     @Query() query: AuditTailQuery,
     @CurrentInquiry() inquiry: Inquiry,

@@ -108,6 +108,7 @@ export class ProofController {
   @Get('tile/:level/:index')
   @Needs('audit:read', { refusals: [404] })
   @ApiProduces('application/octet-stream')
+  @ApiOkResponse({ schema: { type: 'string', format: 'binary' } })
   async tile(
     @Param('level', ParseIntPipe) level: number,
     @Param('index', ParseIntPipe) index: number,
@@ -134,6 +135,7 @@ export class ProofController {
   @Get('export')
   @Needs('audit:export', { refusals: [404] })
   @ApiProduces('application/x-ndjson')
+  @ApiOkResponse({ schema: { type: 'string' } })
   async export(
     @Query() query: RangeQuery,
     @CurrentInquiry() { caller, context, isStillGood }: Inquiry,

@@ -2,7 +2,7 @@ import { Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/comm
 import { CommandBus } from '@nestjs/cqrs';
 import { ListNotificationsQuery, NotificationList, NotificationSummary } from '@keyledger/contracts/http';
 import { Decisions } from '@keyledger/event-store';
-import { CurrentCaller, invalidField, type Caller } from '@keyledger/platform';
+import { CurrentCaller, type Caller } from '@keyledger/platform';
 import { ChannelDirectory, listedOf, NotificationIndex } from '@keyledger/read-model';
 import type { FastifyReply } from 'fastify';
 import { received } from '../http/answers.js';
@@ -28,17 +28,12 @@ export class NotificationsController {
   async list(@Query() query: ListNotificationsQuery, @CurrentCaller() caller: Caller): Promise<NotificationList> {
     const { state = 'failed', channelId, limit = DEFAULT_LIMIT, cursor } = query;
     const channelIds = await this.reachable(caller, channelId);
-    try {
-      return await this.index.list({
-        state,
-        ...(channelIds && { channelIds }),
-        limit,
-        ...(cursor !== undefined && { cursor }),
-      });
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw invalidField('cursor', 'does not belong to this query', 'the nextCursor of the same query, unchanged');
-    }
+    return this.index.list({
+      state,
+      ...(channelIds && { channelIds }),
+      limit,
+      ...(cursor !== undefined && { cursor }),
+    });
   }
 
   /** Show a notification. */

@@ -28,6 +28,8 @@ it.each([
   ['a name that objects inherit', { metadata: { constructor: 'x' } }, 'metadata.constructor'],
   ['such a name in a list', { keys: [{}, { toString: 1 }] }, 'keys[1].toString'],
   ['encrypted personal data', { keys: [{ name: 'pii:v1:x' }] }, 'keys[0].name'],
+  ['a list within a list', { keys: [{}, []] }, 'keys[1]'],
+  ['such a list deeper down', { policy: { leaks: [[{ response: 'alert' }]] } }, 'policy.leaks[0]'],
   ['__proto__ as an own name', JSON.parse('{"a": {"__proto__": 1}}'), 'a.__proto__'],
 ])('refuses %s, naming the field', (_, body, field) => {
   expect(fieldOf(body)).toBe(field);

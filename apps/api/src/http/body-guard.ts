@@ -5,8 +5,9 @@ const MAX_DEPTH = 16;
 
 /**
  * Refuses what the class-transformer would fall over, or drop in silence, before it sees it: bodies that are no object,
- * that nest too deep, or whose names are those of what every object inherits (`constructor`, `toString`). And texts that
- * would be taken for encrypted personal data: copied from an export to where their author may read, they would be shown.
+ * that nest too deep, or whose names are those of what every object inherits (`constructor`, `toString`). Lists within
+ * lists: the class-validator would take the items of the inner one for those of the outer. And texts that would be taken
+ * for encrypted personal data: copied from an export to where their author may read, they would be shown.
  * @throws RefusalError 400
  */
 export function assertPlainBody(body: unknown): void {
@@ -30,6 +31,9 @@ export function assertPlainBody(body: unknown): void {
           'is encrypted personal data',
           `a text that does not begin with "${PERSONAL_TOKEN_PREFIX}"`,
         );
+      }
+      if (Array.isArray(item) && Array.isArray(value)) {
+        throw invalidField(field, 'is a list within a list', 'no list here holds lists; send what belongs in this one');
       }
       if (typeof item === 'object' && item !== null) open.push({ value: item, path: field, depth: depth + 1 });
     }

@@ -1,4 +1,4 @@
-import { applyDecorators } from '@nestjs/common';
+import { applyDecorators, SetMetadata } from '@nestjs/common';
 import { ApiExtension } from '@nestjs/swagger';
 import type { ManagementScope } from '@keyledger/contracts';
 import { Public, RequireScope } from '@keyledger/platform';
@@ -6,6 +6,8 @@ import { Public, RequireScope } from '@keyledger/platform';
 /** What the OpenAPI document says of a route beyond its types; openapi.ts spells it out. */
 export interface RouteTraits {
   scope?: ManagementScope;
+  /** It spares itself the hooks of the others, and so answers with no request id. */
+  bare?: boolean;
   /** It takes no credential. */
   open?: boolean;
   /** It takes an Idempotency-Key. */
@@ -22,14 +24,19 @@ export interface RouteTraits {
 
 export const TRAITS = 'x-keyledger-traits';
 
+/** Metadata of a route that takes If-Match. */
+export const CONDITIONAL = 'keyledger:conditional';
+
+const describedAs = (traits: RouteTraits) =>
+  applyDecorators(ApiExtension(TRAITS, traits), SetMetadata(CONDITIONAL, traits.conditional ?? false));
+
 /** The scope without which the route is refused, and what else its description has to say. */
 export const Needs = (scope: ManagementScope, traits: Omit<RouteTraits, 'scope'> = {}) =>
-  applyDecorators(RequireScope(scope), ApiExtension(TRAITS, { scope, ...traits }));
+  applyDecorators(RequireScope(scope), describedAs({ scope, ...traits }));
 
 /** A route that anybody may call, and that looks at no credential. */
 export const Anybody = (traits: Omit<RouteTraits, 'scope' | 'open'> = {}) =>
-  applyDecorators(Public(), ApiExtension(TRAITS, { ...traits, open: true }));
+  applyDecorators(Public(), describedAs({ ...traits, open: true }));
 
 /** A route that no management credential opens: it looks at the presented key itself. */
-export const ByPossession = (traits: Omit<RouteTraits, 'scope'> = {}) =>
-  applyDecorators(Public(), ApiExtension(TRAITS, traits));
+export const ByPossession = (traits: Omit<RouteTraits, 'scope'> = {}) => applyDecorators(Public(), describedAs(traits));

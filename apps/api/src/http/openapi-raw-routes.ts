@@ -72,7 +72,7 @@ function plainOperation(operationId: string, summary: string, responses: Operati
 }
 
 function verify(): Operation {
-  const traits: RouteTraits = { scope: 'verify' };
+  const traits: RouteTraits = { scope: 'verify', bare: true };
   return {
     operationId: 'verify',
     summary: 'Say whether a key is good',
@@ -140,6 +140,7 @@ function githubReport(): Operation {
       '401': { description: 'No signature' },
       '403': { description: "A signature that is not GitHub's" },
       '413': { description: 'The body is too large' },
+      '415': { description: 'The body is not JSON' },
       '503': { description: "GitHub's keys or a part of ours cannot be reached; send it again" },
     },
   };

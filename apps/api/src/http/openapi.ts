@@ -30,6 +30,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   410: 'It was there, and is not any more',
   412: 'The resource is at another revision than If-Match says',
   413: 'The request is larger than this route takes',
+  415: 'The body is not JSON in UTF-8',
   422: 'The policy of the keyspace does not allow it, or the Idempotency-Key came with another request',
   429: 'Too many requests; Retry-After says when to ask again',
   503: 'A part that this needs cannot be reached; Retry-After says when to ask again',
@@ -51,7 +52,7 @@ export function documentOf(app: NestFastifyApplication, version: string): OpenAP
   });
   for (const [path, item] of Object.entries(rawRoutes())) document.paths[path] = { ...document.paths[path], ...item };
   for (const item of Object.values(document.paths)) {
-    for (const method of METHODS) if (item[method]) spellOut(item[method]);
+    for (const method of METHODS) if (item[method]) spellOut(method, item[method]);
   }
   tighten(document.components?.schemas ?? {});
   return document;
@@ -74,17 +75,19 @@ function tighten(schemas: Schemas): void {
 }
 
 /** Turns what a route says of itself (`Needs`) into what the document says of it. */
-function spellOut(operation: Operation & { [TRAITS]?: RouteTraits }): void {
+function spellOut(method: (typeof METHODS)[number], operation: Operation & { [TRAITS]?: RouteTraits }): void {
   const { [TRAITS]: traits } = operation;
   delete operation[TRAITS];
+  spellOutRefusals(operation.responses);
   if (!traits) return;
-  const { scope, open, repeatable, conditional, tagged, located, refusals = [] } = traits;
+  const { scope, bare, open, repeatable, conditional, tagged, located, refusals = [] } = traits;
   operation.security = open ? [] : [{ bearer: [] }, { apiKey: [] }];
   operation.description = [operation.description, scope ? needs(scope) : ''].filter(Boolean).join('\n\n');
   operation.parameters = [...(operation.parameters ?? []), ...headers({ repeatable, conditional })];
   const statuses = [
     ...(open ? [400, 503] : ALWAYS),
     ...refusals,
+    ...(method === 'get' ? [] : [413, 415]),
     ...(conditional ? [412] : []),
     ...(repeatable ? [409, 422] : []),
   ];
@@ -93,7 +96,7 @@ function spellOut(operation: Operation & { [TRAITS]?: RouteTraits }): void {
     if (Number(status) >= 400 || !response || '$ref' in response) continue;
     response.description ||= status === '201' ? 'It was made' : 'The answer';
     response.headers = {
-      'X-Request-Id': header('Names the request in logs and events; yours, if you sent one'),
+      ...(!bare && { 'X-Request-Id': header('Names the request in logs and events; yours, if you sent one') }),
       ...(tagged && { ETag: header('The revision, for If-Match') }),
       ...(located && { Location: header('Where it is') }),
       ...(repeatable && { 'Idempotent-Replayed': header('"true" on the answer to a repeated Idempotency-Key') }),
@@ -133,6 +136,14 @@ function problem(status: number) {
     ...((status === 503 || status === 429) && { headers: { 'Retry-After': header('Seconds') } }),
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemView' } } },
   };
+}
+
+/** What the routes on Fastify itself say of their refusals, in full: those are problems like everywhere. */
+function spellOutRefusals(responses: Operation['responses']): void {
+  for (const [status, response] of Object.entries(responses)) {
+    if (Number(status) < 400 || !response || '$ref' in response || response.content) continue;
+    responses[status] = { ...problem(Number(status)), ...response };
+  }
 }
 
 /** Serves the document at `/openapi.json` and, with everything that it needs, as a page at `/docs`. */

@@ -68,7 +68,8 @@ export class KeyCatalogue {
     const within = keyspaceId === undefined ? caller.reach : [keyspaceId];
     const owner = ownerId === undefined ? {} : { owner: ownerId };
     const now = systemClock();
-    const query = { within, ...owner, ...rest, now };
+    const unused = unusedSince === undefined ? {} : { alsoBy: `unusedSince ${unusedSince}` };
+    const query = { within, ...owner, ...unused, ...rest, now };
     const items: ListedKey[] = [];
     let next = cursor;
     for (let round = 0; round < (unusedSince === undefined ? 1 : ROUNDS); round++) {

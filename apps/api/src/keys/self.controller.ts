@@ -20,7 +20,7 @@ export class SelfController {
   /** Rotate the very key that is presented, with the grace that the policy gives. */
   @Post('rotate')
   @HttpCode(200)
-  @ByPossession({ repeatable: true, tagged: true, refusals: [403, 409] })
+  @ByPossession({ repeatable: true, conditional: true, tagged: true, refusals: [403, 409] })
   async rotate(
     @Body() request: RotateSelfRequest,
     @Req() http: FastifyRequest,
@@ -34,7 +34,7 @@ export class SelfController {
   /** Revoke the very key that is presented, for good and at once. */
   @Post('revoke')
   @HttpCode(200)
-  @ByPossession({ repeatable: true, tagged: true, refusals: [403, 409] })
+  @ByPossession({ repeatable: true, conditional: true, tagged: true, refusals: [403, 409] })
   async revoke(
     @Body() request: RevokeKeyRequest,
     @Req() http: FastifyRequest,

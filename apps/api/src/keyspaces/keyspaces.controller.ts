@@ -1,5 +1,6 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
+import { ApiOkResponse } from '@nestjs/swagger';
 import {
   ChangedKeyspace,
   ChangeKeyspaceRequest,
@@ -71,6 +72,13 @@ export class KeyspacesController {
   /** Give the rules by which a scanner finds the secret keys of a keyspace: gitleaks, TruffleHog or secretlint. */
   @Get(':keyspaceId/scanner-rules')
   @Needs('keyspaces:read', { refusals: [404] })
+  @ApiOkResponse({
+    content: {
+      'application/toml': { schema: { type: 'string' } },
+      'application/yaml': { schema: { type: 'string' } },
+      'application/json': { schema: { type: 'object' } },
+    },
+  })
   async scannerRules(
     @Param('keyspaceId') keyspaceId: string,
     @Query() { format }: ScannerRulesQuery,

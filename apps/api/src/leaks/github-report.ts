@@ -1,5 +1,6 @@
 import { refusal, type FieldError } from '@keyledger/contracts';
 import { RefusalError } from '@keyledger/platform';
+import { isUtf8 } from 'node:buffer';
 
 /** One token that GitHub found. */
 export interface GithubItem {
@@ -21,6 +22,7 @@ const LONGEST = { token: 4096, type: 200, url: 2048, source: 200 } as const;
  * @throws RefusalError 400 naming what cannot be read, 413 for too many
  */
 export function githubItems(body: Buffer): GithubItem[] {
+  if (!isUtf8(body)) throw new RefusalError(refusal('MALFORMED', 'The body is not valid UTF-8.'));
   let report: unknown;
   try {
     report = JSON.parse(body.toString('utf8'));

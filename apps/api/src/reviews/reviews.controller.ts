@@ -16,6 +16,7 @@ import { reviewDecider } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { CurrentCaller, invalidField, systemClock, type Caller } from '@keyledger/platform';
 import type { FastifyReply } from 'fastify';
+import { cursorOf, openCursor, sealOf } from '../audit/inquiry.js';
 import { received } from '../http/answers.js';
 import { CurrentIntent, type Intent } from '../http/intent.js';
 import { Needs } from '../http/needs.js';
@@ -56,7 +57,7 @@ export class ReviewsController {
     const found = (await this.board.list())
       .flatMap((summary) => reviewView(summary, reach, now) ?? [])
       .filter((review) => status === undefined || review.status === status);
-    return pageOf(found, ({ reviewId }) => reviewId, query);
+    return pageOf(found, ({ reviewId }) => reviewId, { reach, status }, query);
   }
 
   /** Show a review with its keys: who attested what and when, and what is outstanding. */
@@ -73,7 +74,7 @@ export class ReviewsController {
     if (!state || !view) throw noSuchReview(reviewId);
     const { decision } = query;
     const keys = reviewedKeys(state, reach).filter((key) => decision === undefined || key.decision === decision);
-    const { items, ...page } = pageOf(keys, ({ keyId }) => keyId, query);
+    const { items, ...page } = pageOf(keys, ({ keyId }) => keyId, { reviewId, reach, decision }, query);
     return { ...view, keys: items, ...page };
   }
 
@@ -106,19 +107,22 @@ export class ReviewsController {
   }
 }
 
-/** Some of a list that is whole in memory. Its cursor is the id of the last item before. */
+/** Some of a list that is whole in memory. Its cursor names the last item before, and belongs to the filters. */
 function pageOf<T>(
   items: T[],
   idOf: (item: T) => string,
+  filters: object,
   { limit = DEFAULT_LIMIT, cursor }: { limit?: number; cursor?: string },
 ): { items: T[]; nextCursor?: string } {
-  const before = cursor === undefined ? -1 : items.findIndex((item) => idOf(item) === cursor);
-  if (cursor !== undefined && before < 0) {
+  const seal = sealOf(filters);
+  const [after] = openCursor(cursor, seal, 1) ?? [];
+  const before = after === undefined ? -1 : items.findIndex((item) => idOf(item) === after);
+  if (after !== undefined && before < 0) {
     throw invalidField('cursor', 'does not belong to this query', 'the nextCursor of the same query, unchanged');
   }
   const page = items.slice(before + 1, before + 1 + limit);
   const last = page.at(-1);
   return before + 1 + limit < items.length && last !== undefined
-    ? { items: page, nextCursor: idOf(last) }
+    ? { items: page, nextCursor: cursorOf(seal, idOf(last)) }
     : { items: page };
 }

@@ -1,6 +1,5 @@
 import { IsInt, Max, Min } from 'class-validator';
-import { Type } from 'class-transformer';
-import { Line, Optional } from './fields.js';
+import { Digits, Line, Optional } from './fields.js';
 
 const count = { message: 'is no number of leaves', context: { fix: 'a whole number from 0 on' } };
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -25,7 +24,7 @@ export class InclusionQuery {
 
   /** Its place among all events of the audit log, from 0. */
   @Optional()
-  @Type(() => Number)
+  @Digits()
   @IsInt(count)
   @Min(0, count)
   @Max(MAX_COUNT, count)
@@ -34,7 +33,7 @@ export class InclusionQuery {
 
 export class ConsistencyQuery {
   /** Leaves of the smaller tree. */
-  @Type(() => Number)
+  @Digits()
   @IsInt(count)
   @Min(1, count)
   @Max(MAX_COUNT, count)
@@ -42,7 +41,7 @@ export class ConsistencyQuery {
 
   /** Leaves of the larger one; the newest checkpoint's if left out. */
   @Optional()
-  @Type(() => Number)
+  @Digits()
   @IsInt(count)
   @Min(1, count)
   @Max(MAX_COUNT, count)

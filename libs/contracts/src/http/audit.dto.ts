@@ -241,7 +241,6 @@ export class ExplainRequest {
 
   /** The revision that the live answer carried: what it was judged on, exactly. */
   @Optional()
-  @Type(() => Number)
   @IsInt(wholeRevision)
   @Min(0, wholeRevision)
   @Max(Number.MAX_SAFE_INTEGER, wholeRevision)

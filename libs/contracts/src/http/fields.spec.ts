@@ -78,6 +78,47 @@ it.each([
   for (const value of values) expect({ value, wrong: read({ [name]: value }).wrong }).toEqual({ value, wrong: [name] });
 });
 
+describe('a line shows all that is in it', () => {
+  it.each([
+    ['nothing but a zero-width space', '\u200b'],
+    ['nothing but joiners', '\u200d\u200c'],
+    ['nothing but a filler of Hangul', '\u3164'],
+    ['nothing but an empty Braille cell', '\u2800'],
+    ['nothing but a mark', '\u0301'],
+    ['nothing but a variation selector', '\ufe0f'],
+    ['nothing but an ideographic space', '\u3000'],
+    ['a zero-width space within', 'ac\u200bme'],
+    ['a soft hyphen', 'ac\u00adme'],
+    ['a byte order mark', '\ufeffacme'],
+    ['a word joiner', 'ac\u2060me'],
+    ['an override of direction', 'a\u202egpj.x'],
+    ['an isolate', 'a\u2067b\u2069'],
+    ['a mark of direction', 'acme\u200f'],
+    ['letters of tags', 'a\u{e0061}'],
+    ['a line separator', 'a\u2028b'],
+    ['a paragraph separator', 'a\u2029b'],
+    ['a joiner at its end', 'acme\u200d'],
+    ['a joiner at its beginning', '\u200cacme'],
+    ['a joiner beside a space', 'a \u200db'],
+    ['two joiners', 'a\u200d\u200db'],
+  ])('and is refused with %s', (_, line) => {
+    expect(read({ line }).wrong).toEqual(['line']);
+  });
+
+  it.each([
+    ['Persian with a non-joiner', 'می\u200cخواهم'],
+    ['Sinhala with a joiner', 'ශ්\u200dරී'],
+    ['an emoji of two', '👩🏽\u200d💻 a'],
+    ['an emoji with a selector', '❤\ufe0f\u200d🔥'],
+    ['an Arabic number sign', '\u0600١٢'],
+    ['Hangul', '한글 이름'],
+    ['marks on letters', 'e\u0308 नमस्ते'],
+    ['right to left', 'שלום'],
+  ])('and is taken in %s', (_, line) => {
+    expect(read({ line }).wrong).toEqual([]);
+  });
+});
+
 it('an instant arrives in its one stored form', () => {
   expect(read({ instant: '2030-01-01T02:00+02:00' })).toEqual({
     value: expect.objectContaining({ instant: '2030-01-01T00:00:00.000Z' }),

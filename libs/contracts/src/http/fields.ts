@@ -72,14 +72,39 @@ export function both(...decorators: PropertyDecorator[]): PropertyDecorator {
 // No control characters, and no lone half of a surrogate pair, which would not survive UTF-8.
 const TEXT = /^[^\p{Cc}\p{Cs}]+$/u;
 
-/** One line of 1 to `max` characters that begins and ends with a visible one. */
+// What can be seen of a line: no breaks, and of the format characters (Cf) those only that are part of how a name is
+// written: signs that stand before Arabic or Kaithi digits, and the (non-)joiners inside a word or an emoji. The others
+// show nothing, or show the rest in another order than it is in.
+const JOINED = '[\\p{L}\\p{M}\\p{N}\\p{Extended_Pictographic}\\p{Emoji_Modifier}]';
+const SIGNS = '\\u0600-\\u0605\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u{110bd}\\u{110cd}';
+const SHOWN = new RegExp(`^(?:[^\\p{Cf}\\p{Zl}\\p{Zp}]|[${SIGNS}]|(?<=${JOINED})[\\u200c\\u200d](?=${JOINED}))+$`, 'u');
+// Letters and signs that show nothing: the fillers of Hangul and the empty Braille cell.
+const BLANK = '\\s\\u115f\\u1160\\u2800\\u3164\\uffa0';
+const VISIBLE_ENDS = new RegExp(`^(?![${BLANK}\\p{M}])[^]*(?<![${BLANK}])$`, 'u');
+
+/** One line of 1 to `max` characters that begins and ends with a visible one, and shows all that is in it. */
 export const Line = (max: number): PropertyDecorator =>
   check(
     'line',
-    (value) => typeof value === 'string' && value.length <= max && TEXT.test(value) && value.trim() === value,
-    `is not a line of text of 1 to ${max} characters`,
-    `a string of 1 to ${max} characters without line breaks and without spaces around it`,
+    (value) =>
+      typeof value === 'string' &&
+      value.length <= max &&
+      TEXT.test(value) &&
+      SHOWN.test(value) &&
+      VISIBLE_ENDS.test(value),
+    `is not a line of visible text of 1 to ${max} characters`,
+    `a string of 1 to ${max} characters without line breaks, without spaces around it, and without characters that are ` +
+      'invisible or change the direction of text (U+200B, U+202E and their like)',
     { minLength: 1, maxLength: max },
+  );
+
+/**
+ * A number of a query, where everything is text: in decimal digits and nothing else. The checks of numbers then refuse
+ * what stayed a text. Bodies need nothing of the kind, since JSON has numbers.
+ */
+export const Digits = (): PropertyDecorator =>
+  Transform(({ value }: { value: unknown }) =>
+    typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value,
   );
 
 const EMAIL = /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)*$/;
@@ -88,7 +113,12 @@ const EMAIL = /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)*$/;
 export const Email = (): PropertyDecorator =>
   check(
     'email',
-    (value) => typeof value === 'string' && value.length <= LIMITS.email && TEXT.test(value) && EMAIL.test(value),
+    (value) =>
+      typeof value === 'string' &&
+      value.length <= LIMITS.email &&
+      TEXT.test(value) &&
+      SHOWN.test(value) &&
+      EMAIL.test(value),
     'is not an e-mail address',
     `one address of at most ${LIMITS.email} characters, e.g. "keys@example.com"`,
     { format: 'email', maxLength: LIMITS.email },

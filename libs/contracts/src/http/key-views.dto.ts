@@ -6,6 +6,7 @@ import type { KeyKind, KeyStateName, OwnerType, RevocationReason } from '../word
 export class ContactView {
   /** `[erased]` once the owner's personal data was erased. */
   name?: string;
+  /** An address as it was given, or `[erased]` likewise; so not always one that mail can be sent to. */
   email?: string;
 }
 

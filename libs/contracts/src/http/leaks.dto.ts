@@ -18,7 +18,7 @@ import {
   type ScannerFormat,
 } from '../words.js';
 import { IsSha256, LIMITS, Line, oneOf, Optional, Paragraph } from './fields.js';
-import { OwnerInput } from './keys.dto.js';
+import { OwnerView } from './key-views.dto.js';
 import { PageQuery } from './page.dto.js';
 
 const PLACE = 2048;
@@ -123,7 +123,7 @@ export class LeakedKeyView {
   environment: string;
   @ApiProperty({ enum: KEY_KINDS })
   kind: KeyKind;
-  owner: OwnerInput;
+  owner: OwnerView;
   /**
    * What the keyspace says about keys of this class: `revoke`, `suspend`, `alert` or `rotate:` with a grace.
    * @example 'revoke'

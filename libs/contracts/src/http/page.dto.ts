@@ -1,6 +1,5 @@
-import { Type } from 'class-transformer';
 import { IsInt, Max, Min } from 'class-validator';
-import { LIMITS, Line, Optional } from './fields.js';
+import { Digits, LIMITS, Line, Optional } from './fields.js';
 
 const pageLength = {
   message: 'is not a page length',
@@ -10,7 +9,7 @@ const pageLength = {
 export class PageQuery {
   /** How many items at most; a page may hold fewer and still have a next one. */
   @Optional()
-  @Type(() => Number)
+  @Digits()
   @IsInt(pageLength)
   @Min(1, pageLength)
   @Max(1000, pageLength)
