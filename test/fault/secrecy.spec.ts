@@ -64,6 +64,29 @@ beforeAll(async () => {
     await verifier.get('/metrics'),
   );
 
+  // Pasted by mistake where something is recorded: refused in a body and in words about it, masked in all that only comes along.
+  const path = `/v1/keys/${issued.body.keyId}`;
+  const channel = { name: 'x', type: 'webhook', audience: 'system', target: { url: `https://a.example/${key}` } };
+  const refused = [
+    await api.patch(path, { name: `n ${key}` }),
+    await api.patch(path, { metadata: { seen: key } }),
+    await api.patch(path, { metadata: { [key]: 'x' } }),
+    await api.post(`${path}/suspend`, { reason: 'x', comment: key }),
+    await api.post('/v1/channels', channel),
+    await api.patch(path, { name: 'n' }, { 'x-keyledger-reason': key }),
+    await api.patch(path, { name: 'n' }, { 'x-keyledger-on-behalf-of': key }),
+  ];
+  expect(refused.map(({ status }) => status)).toEqual(refused.map(() => 400));
+  answers.push(
+    ...refused,
+    await api.patch(path, { name: 'n1' }, { 'x-request-id': key }),
+    await api.patch(path, { name: 'n2' }, { 'user-agent': `agent/${key}` }),
+    await api.get(`/v1/audit/events?ownerId=${key}&correlationId=${key}`),
+    await api.get(`/v1/audit/events?format=ndjson&requestId=${key}`),
+    await api.get(`/v1/audit/state?owner=${key}&scope=${key}`),
+    await api.post('/v1/audit/explain', { key, request: { origin: `https://${key}` } }),
+  );
+
   // And in a report that it was found, where it stands beside itself once more.
   const beside = (text: string) => ({ url: `https://a.example/?k=${text}`, comment: `it is ${text}` });
   const anybody = http(system.api.baseUrl);

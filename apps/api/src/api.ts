@@ -57,11 +57,16 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<() =>
   };
 }
 
+/** Routes for found keys: they take them out of all that stands beside them. */
+const REPORTS = ['/v1/leaks', '/v1/leaks/found'];
+
 function guardBodies(app: NestFastifyApplication): void {
   app
     .getHttpAdapter()
     .getInstance()
-    .addHook('preValidation', async (request) => assertPlainBody(request.body));
+    .addHook('preValidation', async ({ body, routeOptions: { url = '' } }) =>
+      assertPlainBody(body, REPORTS.includes(url)),
+    );
 }
 
 function routesOf(app: NestFastifyApplication): string[] {

@@ -36,6 +36,11 @@ export function redactKeys(text: string): string {
   });
 }
 
+/** Whether a whole key of our format stands somewhere in a text. */
+export function holdsKey(text: string): boolean {
+  return [...text.matchAll(KEY_TAIL)].some(([, , secret = '']) => secret.length >= SECRET_LENGTH);
+}
+
 /** A text without the secrets in it. What is longer than 16 KiB is cut, after masking. */
 export function redact(text: string): string {
   const masked = redactKeys(text)

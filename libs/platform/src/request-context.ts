@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { systemClock } from './clock.js';
 import { newId } from './ids.js';
 import { invalidField, RefusalError } from './problem.js';
+import { holdsKey, redactKeys } from './redact.js';
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{8,128}$/;
 const processId = newId().slice(0, 10);
@@ -13,7 +14,7 @@ let requests = 0;
 /** The caller's own X-Request-Id if it is a sane one, else a new id. Cheap: it is asked for on every request. */
 export function requestIdOf(headers: IncomingHttpHeaders): string {
   const given = headers[HEADERS.requestId];
-  if (typeof given === 'string' && REQUEST_ID.test(given)) return given;
+  if (typeof given === 'string' && REQUEST_ID.test(given) && !holdsKey(given)) return given;
   return `${processId}-${(++requests).toString(36)}`;
 }
 
@@ -40,7 +41,7 @@ export function contextOf(
     reason: reason ?? `${request.method} ${request.routeOptions.url ?? ''}`,
     requestId: request.id,
     clientAddress: request.ip,
-    ...(userAgent !== undefined && { userAgent: userAgent.slice(0, MAX_USER_AGENT_LENGTH) }),
+    ...(userAgent !== undefined && { userAgent: redactKeys(userAgent).slice(0, MAX_USER_AGENT_LENGTH) }),
     ...overrides,
   };
 }
@@ -57,6 +58,7 @@ function textHeader(headers: IncomingHttpHeaders, name: string, maxLength: numbe
   if (text.length > maxLength || /[\u0000-\u001f\u007f]/.test(text)) {
     throw invalidField(name, 'is too long or has control characters', `one line of at most ${maxLength} characters`);
   }
+  if (holdsKey(text)) throw invalidField(name, 'holds a whole key, and would be recorded', 'without the key');
   return text;
 }
 

@@ -1,6 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { AuditQuestion, CommandContext, Instant } from '@keyledger/contracts';
-import { contextOf, invalidField, systemClock, type Caller, type Guarded } from '@keyledger/platform';
+import { contextOf, invalidField, redactKeys, systemClock, type Caller, type Guarded } from '@keyledger/platform';
 import { createHash } from 'node:crypto';
 
 /** One question to the audit trail: who asks, why and from where, and how the answer is wanted. */
@@ -33,10 +33,10 @@ export const CurrentInquiry = createParamDecorator((_: unknown, context: Executi
 const RANGE = ['from', 'to', 'fromPosition', 'toPosition', 'after', 'at', 'position', 'knownAt'];
 const NEITHER = ['format', 'limit', 'cursor', 'order', 'replay', 'key', 'request'];
 
-/** What is written down of a question: its narrowing and its stretch, never a presented key. */
+/** What is written down of a question: its narrowing and its stretch, never a key, presented or pasted. */
 export function questionOf(inquiry: Inquiry, query: object, format: AuditQuestion['format']): AuditQuestion {
   const given = Object.entries(query).filter(([, value]) => value !== undefined) as [string, unknown][];
-  const text = (value: unknown): string => (Array.isArray(value) ? value.join(',') : String(value));
+  const text = (value: unknown): string => redactKeys(Array.isArray(value) ? value.join(',') : String(value));
   const members = Object.fromEntries(given.map(([name, value]) => [name, text(value)]));
   const { from, fromPosition, after, to, toPosition, at, position, knownAt } = members;
   const begin = from ?? fromPosition ?? after;
