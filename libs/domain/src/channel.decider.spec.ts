@@ -226,6 +226,23 @@ describe('the signing secrets of a webhook', () => {
       .thenAppends(changedTo(secret(2)));
   });
 
+  it('keep their overlap: a second rotation within it is refused, unless it ends all that was', () => {
+    const overlapping = registered({ secrets: [secret(3), secret(1, at(2 * HOUR))] });
+    given(channelDecider, overlapping)
+      .when(rotate(at(DAY)))
+      .thenRefuses('CONFLICT');
+    given(channelDecider, overlapping)
+      .when(rotate(at(HOUR)))
+      .thenAppends({
+        type: 'ChannelChanged',
+        data: {
+          channelId: 'ch1',
+          changes: { secrets: { before: [secret(3), secret(1, at(2 * HOUR))], after: [secret(2)] } },
+          changedAt: at(HOUR),
+        },
+      });
+  });
+
   it('do not exist for an e-mail channel', () => {
     given(channelDecider, registered({ type: 'email', target: { addresses: ['a@b.example'] }, secrets: [] }))
       .when(rotate(at(DAY)))

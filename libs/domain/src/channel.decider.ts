@@ -126,7 +126,12 @@ function rotateSecret(
   state: ChannelState,
 ): Decision<ChannelEvent> {
   if (!isSigned(state)) return refuse(refusal('UNPROCESSABLE', `A ${state.type} channel has no signing secret.`));
-  const [newest] = state.secrets;
+  const [newest, older] = state.secrets;
+  // Whoever was promised an overlap may still be changing over: only an end of all that was is no broken promise.
+  if (older?.endsAt !== undefined && older.endsAt > now && overlapEndsAt > now) {
+    const instead = 'rotate again after that, or with the overlap "PT0S", which ends both at once';
+    return refuse(refusal('CONFLICT', `The secret before this one signs until ${older.endsAt}; ${instead}.`));
+  }
   const kept = newest && overlapEndsAt > now ? [{ ...newest, endsAt: overlapEndsAt }] : [];
   return changed(state, now, { secrets: changeOf(state.secrets, [secret, ...kept]) });
 }

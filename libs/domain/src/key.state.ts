@@ -45,6 +45,11 @@ export function stateAt(key: KeyState, now: Instant): KeyStateName {
   return 'active';
 }
 
+/** Whether it gives no access any more, whatever else happens: a suspended key that has come to its end cannot be reinstated. */
+export function isOver(key: KeyState, now: Instant): boolean {
+  return key.status === 'revoked' || (key.expiresAt !== undefined && now >= key.expiresAt);
+}
+
 /** Until when a usable secret works: its grace, never past the key's own expiry; `undefined` is for ever. */
 export function secretEndsAt(key: KeyState, secret: UsableSecret): Instant | undefined {
   const { graceEndsAt } = secret;

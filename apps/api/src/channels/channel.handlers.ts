@@ -209,7 +209,9 @@ export class RotateChannelSecretHandler implements ICommandHandler<RotateChannel
     const { now } = intent.context;
     const overlapSeconds = durationSeconds(overlap ?? DEFAULT_OVERLAP) ?? 0;
     if (overlapSeconds > MAX_OVERLAP_SECONDS) throw invalidField('overlap', 'is too long', 'at most "P30D"');
-    await channelFor(intent.caller, channelId, channels.decisions);
+    const { channel } = await channelFor(intent.caller, channelId, channels.decisions);
+    assertMayExport(intent.caller, channel);
+    assertMayReceive(intent.caller, channel);
     return channels.receipts.once(intent, mint(), async (minted) => {
       const secret = channels.sealed(channelId, minted, now);
       const overlapEndsAt = plusSeconds(now, overlapSeconds);

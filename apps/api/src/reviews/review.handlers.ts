@@ -5,7 +5,6 @@ import {
   streams,
   SYSTEM_KEYSPACE,
   type CommandContext,
-  type KeyStateName,
   type ReviewedKey,
   type ReviewEvent,
 } from '@keyledger/contracts';
@@ -24,7 +23,7 @@ import {
   MOST_REVIEWED_KEYS,
   REVIEWED_KEYS_AT_ONCE,
   reviewDecider,
-  stateAt,
+  isOver,
   type Attester,
   type KeyState,
   type ReviewCommand,
@@ -44,7 +43,6 @@ import { ReviewBoard } from './review-board.js';
 import { assertReviewId, decisionOf, noSuchReview, reviewView, summaryOf } from './review.view.js';
 
 const PAGE = 1000;
-const OVER: readonly KeyStateName[] = ['revoked', 'expired'];
 
 /** A review over the keys that its filter finds now. */
 export class StartReview extends Command<Receipt<ReviewView>> {
@@ -101,7 +99,7 @@ export class StartReviewHandler implements ICommandHandler<StartReview> {
         ...(cursor !== undefined && { cursor }),
       });
       for (const { state: key } of page.items) {
-        if (filter.state === undefined && OVER.includes(stateAt(key, now))) continue;
+        if (filter.state === undefined && isOver(key, now)) continue;
         if (scope !== undefined && !coveredByAny(key.scopes, scope)) continue;
         const { keyId, keyspaceId, name, owner } = key;
         found.push({ keyId, keyspaceId, name, owner: { id: owner.id, type: owner.type } });
@@ -118,7 +116,7 @@ export class StartReviewHandler implements ICommandHandler<StartReview> {
     if (!/^[0-9A-Za-z]{8,64}$/.test(keyId)) throw invalidField('reviewer', 'is no reviewer', fix);
     const { state: key } = await this.decisions.load(keyDecider, streams.key(keyId));
     const may = key && key.keyspaceId === SYSTEM_KEYSPACE && reachOf(key.scopes, 'reviews:attest').length > 0;
-    if (!may || OVER.includes(stateAt(key, systemClock()))) throw invalidField('reviewer', 'cannot attest', fix);
+    if (!may || isOver(key, systemClock())) throw invalidField('reviewer', 'cannot attest', fix);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Instant, KeyspaceEvent, RecordedEvent } from '@keyledger/contracts';
-import { keyspaceDecider, stateAt, type KeyspaceState, type KeyState } from '@keyledger/domain';
+import { isOver, keyspaceDecider, type KeyspaceState, type KeyState } from '@keyledger/domain';
 import type { KeyAt } from '../replay.js';
 import { eventsLink, isWithin, type ReportQuestion, type ReportRow } from './report.js';
 
@@ -137,5 +137,5 @@ export const linesOf =
 
 /** Whether it gives access, or would without more than time passing or somebody reinstating it. */
 export function isHeld({ state }: HeldKey, at: Instant): boolean {
-  return !state.decoy && !['revoked', 'expired'].includes(stateAt(state, at));
+  return !state.decoy && !isOver(state, at);
 }
