@@ -264,6 +264,15 @@ describe('the past', () => {
     const reads = await get(`events?type=AuditTrailRead&limit=1000`);
     expect(JSON.stringify(reads)).not.toContain(key);
   });
+
+  it('records no question that it refuses', async () => {
+    for (const body of [{ keyId: 'nobodyKnows1' }, { keyId, revision: 1000 }]) {
+      const requestId = `refused-${body.keyId}`;
+      const { status } = await desk.admin.post('/v1/audit/explain', body, { 'x-request-id': requestId });
+      expect([400, 404]).toContain(status);
+      expect((await get(`events?requestId=${requestId}`)).items).toEqual([]);
+    }
+  });
 });
 
 describe('a reader of the trail', () => {

@@ -183,17 +183,20 @@ export class AuditPastController {
     const found = presented === undefined ? undefined : await findKey(this.readModel, this.digests, presented);
     const keyId = named ?? found?.key.state.keyId;
     const visible = !found || reaches(inquiry.caller.reach, found.key.state.keyspaceId);
-    await this.access.read(
-      questionOf(inquiry, { keyId: visible ? keyId : undefined, secretId, revision, at, ...moments }, 'json'),
-      inquiry.context,
-      1,
-    );
-    if (keyId === undefined || !visible) return { at, ...verdictView({ code: 'NOT_FOUND' }) };
-    const events = await this.past.eventsOf(inquiry.caller, keyId);
+    const isSeen = keyId !== undefined && visible;
+    const events = isSeen ? await this.past.eventsOf(inquiry.caller, keyId) : [];
     const last = events.at(-1)?.revision ?? -1;
-    if (revision !== undefined && revision > last) {
+    if (isSeen && revision !== undefined && revision > last) {
       throw invalidField('revision', `is not reached yet: the key is at ${last}`, 'that of a live answer');
     }
+    // On record before the answer, but not for a question that is refused.
+    const question = questionOf(
+      inquiry,
+      { keyId: isSeen ? keyId : undefined, secretId, revision, at, ...moments },
+      'json',
+    );
+    await this.access.read(question, inquiry.context, 1);
+    if (!isSeen) return { at, ...verdictView({ code: 'NOT_FOUND' }) };
     const exact = revision === undefined ? cut : { revision };
     const hashesOf = found ? () => found.hashes : (state: KeyState) => hashesBy(state, secretId);
     const { verdict, key, decidedBy } = explain(events, exact, hashesOf, request, at);
