@@ -5,6 +5,7 @@ import { keyDecider, type KeyspaceState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { PersonalData, RefusalError } from '@keyledger/platform';
 import { assertGrantable, keyspaceFor } from '../access.js';
+import { BulkRequests } from '../bulk-requests.js';
 import { forEachItem, itemError } from '../bulk.js';
 import { partOf, type Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
@@ -28,6 +29,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
   constructor(
     private readonly decisions: Decisions,
     private readonly receipts: Receipts,
+    private readonly requests: BulkRequests,
     private readonly visibility: Visibility,
     private readonly personal: PersonalData,
   ) {}
@@ -38,19 +40,24 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     const first = new Map<string, number>();
     for (const [index, { sha256 }] of keys.entries()) if (!first.has(sha256)) first.set(sha256, index);
 
-    return this.receipts.once(intent, null, async () => {
-      let effective = true;
+    return this.receipts.same(intent, async () => {
+      const { before } = await this.requests.accept(intent, async () => ({ operation: 'import', count: keys.length }));
+      let [effective, replayed, untold] = [true, before, false];
       const { results, complete } = await forEachItem<ImportedKeyInput, ImportResult>(
         keys,
         async (key, index) => {
           if (first.get(key.sha256) !== index) throw twice(first.get(key.sha256));
           const done = await this.one(keyspace, key, partOf(intent, key.sha256));
           effective &&= done.effective;
+          replayed &&= done.replayed;
           return { index, status: 'imported', keyId: done.keyId };
         },
-        (_key, index, reason) => ({ index, status: 'rejected', error: itemError(reason, `keys[${index}]`) }),
+        (_key, index, reason) => {
+          untold = true;
+          return { index, status: 'rejected', error: itemError(reason, `keys[${index}]`) };
+        },
       );
-      return { body: { results, effective }, replayed: false, ...(!complete && { unfinished: true }) };
+      return { body: { results, effective }, replayed, untold, unfinished: !complete };
     });
   }
 
@@ -58,7 +65,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     keyspace: KeyspaceState,
     { sha256, restrictions = {}, metadata = {}, ...terms }: ImportedKeyInput,
     { caller, context }: Intent,
-  ): Promise<{ keyId: string; effective: boolean }> {
+  ): Promise<{ keyId: string; effective: boolean; replayed: boolean }> {
     assertGrantable(caller, keyspace.keyspaceId, terms.scopes);
     const keyId = importedKeyId(sha256);
     const secret = importedSecret(sha256);
@@ -78,9 +85,9 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     } as const;
     const outcome = await this.decisions.run(keyDecider, streams.key(keyId), command, context);
     if (!outcome.accepted && outcome.refusal.code === 'KEY_EXISTS') throw new RefusalError(IMPORTED_BEFORE);
-    const { state, revision } = accepted(outcome);
+    const { state, revision, replayed } = accepted(outcome);
     if (!state) throw new Error(`key ${keyId} was not imported as it was decided`);
-    return { keyId, effective: await this.visibility.key(state, revision) };
+    return { keyId, effective: await this.visibility.key(state, revision), replayed };
   }
 }
 
