@@ -3,7 +3,16 @@ import { expect } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { http, type Answer, type Client, type System } from '../support/index.js';
 
-const CHANGED_BY_REQUESTS = ['key-', 'keyspace-', 'leak-', 'channel-', 'delivery-', 'review-', 'subject-'];
+const CHANGED_BY_REQUESTS = [
+  'key-',
+  'keyspace-',
+  'leak-',
+  'channel-',
+  'delivery-',
+  'review-',
+  'subject-',
+  'audit-request-',
+];
 
 /** What the api suites share: a client with the admin key, keyspaces of their own, and the end of the event log. */
 export class Desk {

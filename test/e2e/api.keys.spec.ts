@@ -283,6 +283,11 @@ describe('importing', () => {
     expect(again.body.results[0]).toMatchObject({ status: 'rejected', error: { code: 'KEY_EXISTS' } });
     expect(JSON.stringify(again.body)).not.toContain(body.results[0].keyId);
 
+    const { key: own } = await desk.issue(id);
+    const ours = { keyspaceId: elsewhere, keys: [{ ...item, sha256: sha256(own) }] };
+    const { body: refused } = await desk.admin.post('/v1/keys/import', ours);
+    expect(refused.results[0]).toMatchObject({ status: 'rejected', error: { code: 'KEY_EXISTS' } });
+
     const rotated = await desk.admin.post(`/v1/keys/${body.results[0].keyId}/rotate`, {});
     expect(await desk.verdict(rotated.body.key)).toBe('VALID');
     expect(await desk.verdict(foreign[0] as string)).toBe('VALID');

@@ -16,6 +16,7 @@ import { Proofs } from './audit/proofs.js';
 import { Incidents } from '@keyledger/leaks';
 import { AuthGuard, KeyDigests, PersonalData, READINESS, Sealing } from '@keyledger/platform';
 import { ChannelDirectory, IncidentIndex, NotificationIndex, ReadModel } from '@keyledger/read-model';
+import { BulkRequests } from './bulk-requests.js';
 import type { Parts } from './parts.js';
 import {
   ChangeChannelHandler,
@@ -52,8 +53,9 @@ import { PrivacyController } from './privacy/privacy.controller.js';
 import { Subjects } from './privacy/subjects.js';
 import { Receipts } from './receipts.js';
 import { ReviewBoard } from './reviews/review-board.js';
-import { AttestAccessHandler, CloseReviewHandler, StartReviewHandler } from './reviews/review.handlers.js';
+import { AttestAccessHandler, CloseReviewHandler } from './reviews/review.handlers.js';
 import { ReviewsController } from './reviews/reviews.controller.js';
+import { StartReviewHandler } from './reviews/start-review.handler.js';
 import { SelfAttestController } from './reviews/self-attest.controller.js';
 import { EmbeddedStore } from './system/embedded-store.js';
 import { SystemController } from './system/system.controller.js';
@@ -112,6 +114,7 @@ export class ApiModule {
         { provide: ReadModel, useValue: parts.readModel },
         { provide: KeyDigests, useValue: parts.digests },
         { provide: Receipts, useValue: parts.receipts },
+        { provide: BulkRequests, useValue: new BulkRequests(parts.decisions) },
         { provide: Visibility, useValue: parts.visibility },
         { provide: Incidents, useValue: parts.incidents },
         { provide: IncidentIndex, useValue: parts.incidentIndex },

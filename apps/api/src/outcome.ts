@@ -1,6 +1,7 @@
 import { refusal, type LedgerEvent } from '@keyledger/contracts';
 import type { Outcome } from '@keyledger/event-store';
 import { RefusalError } from '@keyledger/platform';
+import type { Receipt } from './receipts.js';
 
 export type Accepted<S, E extends LedgerEvent> = Extract<Outcome<S, E>, { accepted: true }>;
 
@@ -9,6 +10,13 @@ export function accepted<S, E extends LedgerEvent>(outcome: Outcome<S, E>): Acce
   if (!outcome.accepted) throw new RefusalError(outcome.refusal);
   return outcome;
 }
+
+/** The receipt of an outcome: what changed nothing has left nothing in the log that could tell its answer. */
+export const receiptFor = <R>(body: R, { replayed, events }: { replayed: boolean; events: unknown[] }): Receipt<R> => ({
+  body,
+  replayed,
+  untold: events.length === 0,
+});
 
 /**
  * For a decision that was made on a revision of our own reading: if the stream went on meanwhile, that is a conflict

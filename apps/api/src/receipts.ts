@@ -8,18 +8,17 @@ import type { Intent } from './http/intent.js';
 export interface Receipt<R> {
   body: R;
   replayed: boolean;
+  /** It, or a part of it, changed nothing: the log will not tell how it was answered. */
+  untold?: boolean;
   /** Part of it could not be done for now: a repeated request shall go on with it instead of hearing the same again. */
   unfinished?: boolean;
 }
 
 /**
- * Repeats the answer of a creating request to whoever repeats its Idempotency-Key: within ten minutes byte for byte, the
- * new key included, sealed for that caller alone.
- *
- * What a request will need once (the secret that it minted) is sealed and kept before anything is appended. So a process
- * that dies between the append and its answer costs nobody a key: the repeated request finds the draft, and the event
- * store says that it was done. Where Redis cannot be reached, the command id of the event store still lets it happen
- * once, and only the comfort of a second look at the key is lost.
+ * Gives whoever repeats his Idempotency-Key the same answer again, and another request under it a refusal: for ten
+ * minutes byte for byte, sealed for that caller alone; a day for what changed nothing. Later, and where Redis was emptied
+ * or cannot be reached, the event store knows the command id of what was changed: that is not done again, and its answer
+ * is made from the state that it left. Only what changed nothing is then decided anew.
  */
 @Injectable()
 export class Receipts {
@@ -30,19 +29,37 @@ export class Receipts {
   ) {}
 
   /**
+   * For an answer with a new secret, which is to be had again for ten minutes.
+   *
+   * What a request will need once (the secret that it minted) is sealed and kept before anything is appended. So a process
+   * that dies between the append and its answer costs nobody a key: the repeated request finds the draft, and the event
+   * store says that it was done. Without Redis only the comfort of a second look at the key is lost.
    * @param draft what the work needs and must not be made twice; JSON.
    * @param work does it, or finds that it was done (`replayed`).
    * @throws RefusalError IN_PROGRESS or IDEMPOTENCY_KEY_REUSED, or whatever `work` throws
    */
-  async once<D, R>(intent: Intent, draft: D, work: (draft: D) => Promise<Receipt<R>>): Promise<Receipt<R>> {
-    const { seal } = intent;
-    const { commandId: id, fingerprint = '' } = intent.context;
+  once<D, R>(intent: Intent, draft: D, work: (draft: D) => Promise<Receipt<R>>): Promise<Receipt<R>> {
+    return this.sealed(intent, intent.seal?.secret, draft, work);
+  }
+
+  /** For any other answer. @throws as `once` */
+  same<R>(intent: Intent, work: () => Promise<Receipt<R>>): Promise<Receipt<R>> {
+    return this.sealed(intent, intent.seal?.answer, null, work);
+  }
+
+  private async sealed<D, R>(
+    { context }: Intent,
+    seal: string | undefined,
+    draft: D,
+    work: (draft: D) => Promise<Receipt<R>>,
+  ): Promise<Receipt<R>> {
+    const { commandId: id, fingerprint = '' } = context;
     if (seal === undefined) return work(draft);
     const token = newId();
     const claim = await this.claim(id, fingerprint, token, this.digests.seal(seal, JSON.stringify(draft)));
     if (claim === undefined) return work(draft);
     if (claim.outcome === 'running') throw inProgress();
-    if (claim.outcome === 'other') throw reused();
+    if (claim.outcome === 'other') throw keyReused();
     if (claim.outcome === 'done') {
       const receipt = this.digests.open(seal, claim.receipt);
       // Sealed for a credential that was rotated meanwhile: the event store still knows what came of it.
@@ -69,11 +86,11 @@ export class Receipts {
   ): Promise<Receipt<R>> {
     try {
       const receipt = await work();
-      const { body, unfinished } = receipt;
+      const { body, unfinished, untold } = receipt;
       await this.quietly(() =>
         unfinished
           ? this.stash.release(id, token, 'keep')
-          : this.stash.settle(id, token, this.digests.seal(seal, JSON.stringify(body))),
+          : this.stash.settle(id, token, this.digests.seal(seal, JSON.stringify(body)), untold ? 'long' : 'short'),
       );
       return receipt;
     } catch (error) {
@@ -99,5 +116,5 @@ function inProgress(): RefusalError {
   return new RefusalError(refusal('IN_PROGRESS', detail), { 'retry-after': '1' });
 }
 
-const reused = () =>
+export const keyReused = (): RefusalError =>
   new RefusalError(refusal('IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key came with another request before.'));

@@ -22,6 +22,7 @@ export * from './events/channel.events.js';
 export * from './events/delivery.events.js';
 export * from './events/usage.events.js';
 export * from './events/audit.events.js';
+export * from './events/bulk.events.js';
 export * from './events/review.events.js';
 export * from './events/checkpoint.events.js';
 export * from './events/catalog.js';

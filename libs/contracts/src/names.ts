@@ -15,6 +15,8 @@ export const streams = {
   subject: (subjectId: string) => `subject-${subjectId}`,
   /** One a day and process, so that no process waits for another to write down who reads. */
   auditAccess: (day: string, process: string) => `audit-access-${day}-${process}`,
+  /** A request that changes many keys. Its prefix is that of the audit streams, so that every reader of the log knows it. */
+  bulk: (bulkId: string) => `audit-request-${bulkId}`,
   review: (reviewId: string) => `review-${reviewId}`,
   auditCheckpoint: 'audit-checkpoint',
   auditCheck: 'audit-check',

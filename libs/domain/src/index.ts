@@ -10,6 +10,7 @@ export * from './key.decider.js';
 export * from './key.leak.js';
 export * from './leak.decider.js';
 export * from './subject.decider.js';
+export * from './bulk.decider.js';
 export * from './deadlines.js';
 export * from './delivery.decider.js';
 export * from './keyspace.decider.js';

@@ -1,19 +1,17 @@
 import {
-  EVENT_CATALOG,
   refusal,
   type CommandContext,
-  type EventMetadata,
+  type Instant,
   type LedgerEvent,
   type RecordedEvent,
   type Refusal,
 } from '@keyledger/contracts';
 import { fold, type Decider } from '@keyledger/domain';
-import { hash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Append, Appended } from './appending.js';
-import type { NewEvent } from './codec.js';
 import { RevisionConflict } from './errors.js';
 import type { EventStore } from './event-store.js';
+import { newEvents } from './new-events.js';
 
 /** What became of a command. */
 export type Outcome<S, E> =
@@ -29,8 +27,18 @@ export type Outcome<S, E> =
       position: bigint | undefined;
       /** The command had run before: `events` are those that it caused then. */
       replayed: boolean;
+      /** What it left behind, also of a replayed command: whatever came after its events is not in it. */
+      left: Left<S>;
     }
   | { accepted: false; refusal: Refusal; state: S; revision: number };
+
+/** A stream right after a command. */
+export interface Left<S> {
+  state: S;
+  revision: number;
+  /** When it was recorded; only of a command that had run before. */
+  recordedAt?: Instant;
+}
 
 /** A stream folded. */
 export interface Loaded<S> {
@@ -61,7 +69,8 @@ const FIRST_PAUSE_MS = 5;
 /**
  * Runs commands on streams: load, fold, decide, append behind what was read. A command is known by `commandId`, which
  * stands in every event that it causes: repeated in any process, at any time and also many times at once, it has its
- * events once. (A command that caused none leaves no trace, and is decided anew.)
+ * events once. A command that caused none leaves no trace in the log, and is decided anew: who must not have that has to
+ * remember it himself.
  */
 export class Decisions {
   /** @param keepable turns a context into what may be recorded of it; asked for each attempt that has events, if there */
@@ -96,7 +105,7 @@ export class Decisions {
       const loaded = await this.load(decider, stream);
       const { state, revision, position } = loaded;
       const context = typeof contextOf === 'function' ? contextOf(state, revision) : contextOf;
-      const before = replay<S, E>(loaded, context);
+      const before = replay(decider, loaded, context);
       if (before) return before;
       if (expectedRevision !== undefined && expectedRevision !== revision) {
         return { accepted: false, refusal: changed(stream, expectedRevision, revision), state, revision };
@@ -107,6 +116,18 @@ export class Decisions {
       if (retries === CONFLICT_RETRIES) return { accepted: false, refusal: overtaken(stream), state, revision };
       await pause(Math.random() * FIRST_PAUSE_MS * 2 ** retries);
     }
+  }
+
+  /**
+   * What became of a command that ran on this stream before: refused if it was another one under the same id, and
+   * `undefined` if it did not run or changed nothing. For whoever has to look at other things before he may decide.
+   */
+  recall<C, S, E extends LedgerEvent>(
+    decider: Decider<C, S, E>,
+    loaded: Loaded<S>,
+    context: CommandContext,
+  ): Outcome<S, E> | undefined {
+    return replay(decider, loaded, context);
   }
 
   /**
@@ -144,7 +165,8 @@ export class Decisions {
         if (!decision.accepted) {
           outcomes[place] = { accepted: false, refusal: decision.refusal, state, revision };
         } else if (decision.events.length === 0) {
-          outcomes[place] = { accepted: true, events: [], state, revision, position, replayed: false };
+          const left = { state, revision };
+          outcomes[place] = { accepted: true, events: [], state, revision, position, replayed: false, left };
         } else {
           const { events } = decision;
           const context = contextOf(events);
@@ -163,7 +185,8 @@ export class Decisions {
       if (result instanceof Error) outcomes[place] = result;
       else {
         const state = foldWith(decider, (all[place] as Known<S>).state, events);
-        outcomes[place] = { accepted: true, events, state, ...result, replayed: false };
+        const left = { state, revision: result.revision };
+        outcomes[place] = { accepted: true, events, state, ...result, replayed: false, left };
       }
     }
     return outcomes;
@@ -180,18 +203,27 @@ function isMaker<C, S>(command: C | ((state: S) => C)): command is (state: S) =>
   return typeof command === 'function';
 }
 
-/** What the command caused when it ran before, if it did. */
-function replay<S, E>(loaded: Loaded<S>, { commandId, fingerprint }: CommandContext): Outcome<S, E> | undefined {
-  const { state, revision, position } = loaded;
-  const caused = loaded.events.filter(({ metadata }) => metadata.commandId === commandId);
-  const [first] = caused;
-  if (!first) return undefined;
-  const recorded = first.metadata.fingerprint;
+/** What the command caused and left behind when it ran before, if it did. */
+function replay<C, S, E extends LedgerEvent>(
+  decider: Decider<C, S, E>,
+  { state, revision, position, events }: Loaded<S>,
+  { commandId, fingerprint }: CommandContext,
+): Outcome<S, E> | undefined {
+  const caused = events.filter(({ metadata }) => metadata.commandId === commandId);
+  const last = caused.at(-1);
+  if (!last) return undefined;
+  const recorded = last.metadata.fingerprint;
   if (fingerprint !== undefined && recorded !== undefined && fingerprint !== recorded) {
     const reused = refusal('IDEMPOTENCY_KEY_REUSED', 'The same command id came with another request before.');
     return { accepted: false, refusal: reused, state, revision };
   }
-  return { accepted: true, events: caused.map(eventOf<E>), state, revision, position, replayed: true };
+  const until = events.slice(0, events.indexOf(last) + 1).map(eventOf<E>);
+  const left = {
+    state: foldWith(decider, decider.initialState, until),
+    revision: last.revision,
+    recordedAt: last.recordedAt,
+  };
+  return { accepted: true, events: caused.map(eventOf<E>), state, revision, position, replayed: true, left };
 }
 
 function changed(stream: string, expectedRevision: number, revision: number): Refusal {
@@ -200,44 +232,4 @@ function changed(stream: string, expectedRevision: number, revision: number): Re
 
 function overtaken(stream: string): Refusal {
   return refusal('CONFLICT', `Other changes of ${stream} came first, again and again; try again.`);
-}
-
-function newEvents<E extends LedgerEvent>(stream: string, events: readonly E[], context: CommandContext): NewEvent[] {
-  return events.map(({ type, data }, index) => {
-    const metadata = metadataOf(type, context);
-    const json = { data: JSON.stringify(data), metadata: JSON.stringify(metadata) };
-    // The JSON of the list of all that, of which each part is needed by itself as well.
-    const content = `[${JSON.stringify(stream)},${index},${JSON.stringify(type)},${json.data},${json.metadata}]`;
-    return { id: eventId(content), type, data, metadata, json };
-  });
-}
-
-/** What stands beside an event of this type that came about in this context. */
-export function metadataOf(type: LedgerEvent['type'], context: CommandContext): EventMetadata {
-  const { commandId, fingerprint, actor, reason, requestId, clientAddress, userAgent } = context;
-  return {
-    schemaVersion: EVENT_CATALOG[type].schemaVersion,
-    commandId,
-    ...(fingerprint !== undefined && { fingerprint }),
-    actor,
-    reason,
-    requestId,
-    $correlationId: context.correlationId ?? requestId,
-    $causationId: context.causationId ?? commandId,
-    ...(clientAddress !== undefined && { clientAddress }),
-    ...(userAgent !== undefined && { userAgent }),
-  };
-}
-
-/**
- * A UUID (version 8, RFC 9562 section 5.8) made of everything that the event is, the command id included. The store
- * takes an append whose ids it has for a repetition, whatever its data are. So ids made of less would let two runs of
- * one command at the same time both succeed, the second with data (a new secret, say) that were never recorded.
- */
-function eventId(content: string): string {
-  const digest = hash('sha256', content, 'buffer');
-  digest[6] = (digest.readUInt8(6) & 0x0f) | 0x80;
-  digest[8] = (digest.readUInt8(8) & 0x3f) | 0x80;
-  const hex = digest.toString('hex', 0, 16);
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }

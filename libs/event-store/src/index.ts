@@ -11,4 +11,5 @@ export { type Append, type Appended } from './appending.js';
 export { type EventBatch, type SubscribeOptions } from './feed.js';
 export { type NewEvent, type StoredEvent } from './codec.js';
 export { type ReadStoredOptions } from './stored-reading.js';
-export { Decisions, metadataOf, type CommandOn, type Known, type Loaded, type Outcome } from './decisions.js';
+export { Decisions, type CommandOn, type Known, type Left, type Loaded, type Outcome } from './decisions.js';
+export { metadataOf } from './new-events.js';

@@ -3,8 +3,8 @@ import type { RedisClient } from './connect.js';
 
 /**
  * What is remembered of requests with an Idempotency-Key, by an id that the caller's key cannot be read back from. The
- * texts are opaque and sealed; Redis losing all of it costs receipts, never correctness: the event store notices a
- * command that was done before.
+ * texts are opaque and sealed. Redis losing all of it costs receipts; what changed something is not done again, since the
+ * event store notices a command that was done before. What changed nothing is known here only.
  *
  * Per id a hash with the request's fingerprint and the lock of the one that runs, and beside it the sealed text: a
  * draft while the request runs, the receipt afterwards. Both have the id as their hash tag, so each call is one script
@@ -42,9 +42,13 @@ export class IdempotencyStash {
     return { outcome: outcome as 'other' | 'running' };
   }
 
-  /** Replaces the draft by the receipt and gives the lock back; nothing if the lock is no longer held. */
-  async settle(id: string, token: string, receipt: string): Promise<void> {
-    await this.redis.eval(SETTLE, 2, ...keysOf(id), token, receipt, SEALED_MS);
+  /**
+   * Replaces the draft by the receipt and gives the lock back; nothing if the lock is no longer held.
+   * @param keep `long`: as long as the fingerprint, for what nobody else could tell
+   */
+  async settle(id: string, token: string, receipt: string, keep: 'short' | 'long' = 'short'): Promise<void> {
+    const ms = keep === 'long' ? REMEMBERED_MS : SEALED_MS;
+    await this.redis.eval(SETTLE, 2, ...keysOf(id), token, receipt, ms, REMEMBERED_MS);
   }
 
   /** Gives the lock back and keeps the draft (`keep`: it may have been done), or forgets the id whole. */
@@ -56,7 +60,7 @@ export class IdempotencyStash {
 export type Claim =
   /** The lock is held; go on with this draft. */
   | { outcome: 'claimed'; draft: string }
-  /** It was done within the last ten minutes. */
+  /** It was done, and its receipt is still there. */
   | { outcome: 'done'; receipt: string }
   /** Another request holds the lock. */
   | { outcome: 'running' }
@@ -64,9 +68,9 @@ export type Claim =
   | { outcome: 'other' };
 
 const LOCK_MS = 30_000;
-/** How long a sealed text stays: the time in which a lost response can be asked for again. */
+/** How long a sealed text stays: the time in which a lost response can be asked for again, a new key included. */
 const SEALED_MS = 600_000;
-/** How long another request under the same id is noticed here. */
+/** How long another request under the same id is noticed here, and that nothing had to be done is remembered. */
 const REMEMBERED_MS = 86_400_000;
 
 const keysOf = (id: string): [string, string] => [redisNames.receipt(id), redisNames.sealedReceipt(id)];
@@ -92,6 +96,7 @@ return {'claimed', draft}
 const SETTLE = `
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
 redis.call('HDEL', KEYS[1], 'token', 'until')
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SET', KEYS[2], 'r' .. ARGV[2], 'PX', ARGV[3])
 return 1
 `;

@@ -24,7 +24,7 @@ import { ChannelDirectory } from '@keyledger/read-model';
 import { createPublicKey } from 'node:crypto';
 import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
-import { accepted, expecting } from '../outcome.js';
+import { accepted, expecting, receiptFor } from '../outcome.js';
 import { Receipts, type Receipt } from '../receipts.js';
 import { assertAudience, assertMayExport, assertMayReceive, channelFor } from './channel-access.js';
 import { channelView } from './channel.view.js';
@@ -59,14 +59,15 @@ export class ChannelDecisions {
     channelId: string,
     command: ChannelCommand,
     { context, expectedRevision }: Intent,
-  ): Promise<{ state: ChannelState; revision: number; replayed: boolean }> {
+  ): Promise<{ state: ChannelState; revision: number; replayed: boolean; events: unknown[] }> {
     const stream = streams.channel(channelId);
     const outcome = await this.decisions.run(channelDecider, stream, command, context, expecting(expectedRevision));
-    const { state, revision, position, replayed } = accepted(outcome);
+    const { position, replayed, events, left } = accepted(outcome);
+    const { state, revision } = left;
     if (!state) throw new Error(`an accepted decision left no channel ${channelId}`);
     // Whoever lists the channels next through this process sees the change.
     await this.channels.at(position ?? 0n, SEEN_WITHIN_MS);
-    return { state, revision, replayed };
+    return { state, revision, replayed, events };
   }
 
   view(state: ChannelState, revision: number): ChannelView {
@@ -165,13 +166,15 @@ export class ChangeChannelHandler implements ICommandHandler<ChangeChannel> {
 
   async execute({ channelId, change, intent }: ChangeChannel): Promise<Receipt<ChannelView>> {
     const { channels } = this;
-    const { channel } = await channelFor(intent.caller, channelId, channels.decisions);
-    if (change !== 'remove' && (change.target || change.enabled)) {
-      assertMayExport(intent.caller, channel);
-      assertMayReceive(intent.caller, channel);
-    }
-    const { state, revision, replayed } = await channels.run(channelId, this.command(channel, change, intent), intent);
-    return { body: channels.view(state, revision), replayed };
+    return channels.receipts.same(intent, async () => {
+      const { channel } = await channelFor(intent.caller, channelId, channels.decisions);
+      if (change !== 'remove' && (change.target || change.enabled)) {
+        assertMayExport(intent.caller, channel);
+        assertMayReceive(intent.caller, channel);
+      }
+      const done = await channels.run(channelId, this.command(channel, change, intent), intent);
+      return receiptFor(channels.view(done.state, done.revision), done);
+    });
   }
 
   private command(
@@ -209,10 +212,10 @@ export class RotateChannelSecretHandler implements ICommandHandler<RotateChannel
     const { now } = intent.context;
     const overlapSeconds = durationSeconds(overlap ?? DEFAULT_OVERLAP) ?? 0;
     if (overlapSeconds > MAX_OVERLAP_SECONDS) throw invalidField('overlap', 'is too long', 'at most "P30D"');
-    const { channel } = await channelFor(intent.caller, channelId, channels.decisions);
-    assertMayExport(intent.caller, channel);
-    assertMayReceive(intent.caller, channel);
     return channels.receipts.once(intent, mint(), async (minted) => {
+      const { channel } = await channelFor(intent.caller, channelId, channels.decisions);
+      assertMayExport(intent.caller, channel);
+      assertMayReceive(intent.caller, channel);
       const secret = channels.sealed(channelId, minted, now);
       const overlapEndsAt = plusSeconds(now, overlapSeconds);
       const command = { type: 'RotateChannelSecret', secret, overlapEndsAt, now } as const;

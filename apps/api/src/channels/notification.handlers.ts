@@ -6,8 +6,8 @@ import { Decisions } from '@keyledger/event-store';
 import { idFrom, RefusalError, uuidFrom, type Caller } from '@keyledger/platform';
 import { ChannelDirectory, listedOf } from '@keyledger/read-model';
 import type { Intent } from '../http/intent.js';
-import { accepted } from '../outcome.js';
-import type { Receipt } from '../receipts.js';
+import { accepted, receiptFor } from '../outcome.js';
+import { Receipts, type Receipt } from '../receipts.js';
 import { assertKnown, channelFor, reachesAudience } from './channel-access.js';
 
 const noSuchNotification = (notificationId: string): RefusalError =>
@@ -39,9 +39,16 @@ export class TestChannel extends Command<Receipt<TestedChannel>> {
 
 @CommandHandler(TestChannel)
 export class TestChannelHandler implements ICommandHandler<TestChannel> {
-  constructor(private readonly decisions: Decisions) {}
+  constructor(
+    private readonly decisions: Decisions,
+    private readonly receipts: Receipts,
+  ) {}
 
   async execute({ channelId, intent }: TestChannel): Promise<Receipt<TestedChannel>> {
+    return this.receipts.same(intent, () => this.test(channelId, intent));
+  }
+
+  private async test(channelId: string, intent: Intent): Promise<Receipt<TestedChannel>> {
     const { caller, context } = intent;
     const { channel } = await channelFor(caller, channelId, this.decisions);
     if (channel.type === 'receiver') {
@@ -71,8 +78,10 @@ export class TestChannelHandler implements ICommandHandler<TestChannel> {
       now,
     } satisfies NotificationCommand;
     const stream = streams.notification(notificationId);
-    const { replayed } = accepted(await this.decisions.run(notificationDecider, stream, command, context));
-    return { body: { notificationId }, replayed };
+    return receiptFor(
+      { notificationId },
+      accepted(await this.decisions.run(notificationDecider, stream, command, context)),
+    );
   }
 }
 
@@ -89,16 +98,20 @@ export class ReplayNotification extends Command<Receipt<NotificationSummary>> {
 export class ReplayNotificationHandler implements ICommandHandler<ReplayNotification> {
   constructor(
     private readonly decisions: Decisions,
+    private readonly receipts: Receipts,
     private readonly channels: ChannelDirectory,
   ) {}
 
   async execute({ notificationId, intent }: ReplayNotification): Promise<Receipt<NotificationSummary>> {
     const { caller, context } = intent;
-    await notificationFor(caller, notificationId, this.decisions, this.channels);
-    const stream = streams.notification(notificationId);
-    const command = { type: 'ReplayNotification', now: context.now } as const;
-    const { state, replayed } = accepted(await this.decisions.run(notificationDecider, stream, command, context));
-    if (!state) throw new Error(`an accepted decision left no notification ${notificationId}`);
-    return { body: listedOf(state), replayed };
+    return this.receipts.same(intent, async () => {
+      await notificationFor(caller, notificationId, this.decisions, this.channels);
+      const stream = streams.notification(notificationId);
+      const command = { type: 'ReplayNotification', now: context.now } as const;
+      const done = accepted(await this.decisions.run(notificationDecider, stream, command, context));
+      const { state } = done.left;
+      if (!state) throw new Error(`an accepted decision left no notification ${notificationId}`);
+      return receiptFor(listedOf(state), done);
+    });
   }
 }

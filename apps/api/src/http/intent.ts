@@ -15,11 +15,16 @@ export interface Intent {
   context: CommandContext;
   /** The revision that the caller saw (If-Match). */
   expectedRevision?: number;
-  /**
-   * Set if there is an Idempotency-Key: what seals the answer for this caller. It holds the presented credential too, so
-   * that a guessable Idempotency-Key opens nothing. Never stored, never logged.
-   */
-  seal?: string;
+  /** Set if there is an Idempotency-Key. */
+  seal?: Seal;
+}
+
+/** What seals the answer of a request with an Idempotency-Key for its caller. Never stored, never logged. */
+export interface Seal {
+  /** Of an answer with a new secret. It holds the presented credential too, so that a guessable Idempotency-Key opens nothing. */
+  secret: string;
+  /** Of any other answer, which tells nothing that Redis does not hold already. It outlives a rotation of the credential. */
+  answer: string;
 }
 
 /** `@CurrentIntent() intent: Intent` for routes behind the guard. */
@@ -33,13 +38,14 @@ export const CurrentIntent = createParamDecorator((_: unknown, context: Executio
 export function intentOf(request: FastifyRequest, caller: Caller): Intent {
   const expectedRevision = parseIfMatch(request.headers['if-match']);
   const idempotencyKey = parseIdempotencyKey(request.headers[HEADERS.idempotencyKey]);
-  const seal = idempotencyKey === undefined ? undefined : `${idempotencyKey}\n${presentedKey(request.headers) ?? ''}`;
-  const fingerprint = sha256(canonicalJson(request.body ?? {}, (contact) => digestOfPersonal(contact, seal)));
+  const { keyId } = caller.principal;
+  const seal = idempotencyKey === undefined ? undefined : sealOf(idempotencyKey, keyId, presentedKey(request.headers));
+  const fingerprint = sha256(canonicalJson(request.body ?? {}, (contact) => digestOfPersonal(contact, seal?.secret)));
   const context = contextOf(request, caller.principal, { fingerprint });
   const when = expectedRevision === undefined ? {} : { expectedRevision };
   if (seal === undefined) return { caller, context, ...when };
   const route = `${request.method} ${request.routeOptions.url} ${canonicalJson(request.params)}`;
-  const commandId = sha256(`${caller.principal.keyId}\n${route}\n${idempotencyKey}`);
+  const commandId = sha256(`${keyId}\n${route}\n${idempotencyKey}`);
   return { caller, context: { ...context, commandId }, ...when, seal };
 }
 
@@ -48,6 +54,11 @@ export function partOf(intent: Intent, part: string): Intent {
   const { caller, context } = intent;
   return { caller, context: { ...context, commandId: sha256(`${context.commandId}\n${part}`) } };
 }
+
+const sealOf = (idempotencyKey: string, keyId: string, credential = ''): Seal => ({
+  secret: `${idempotencyKey}\n${credential}`,
+  answer: `${idempotencyKey}\n${keyId}`,
+});
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('base64url');

@@ -6,9 +6,9 @@ import { Decisions } from '@keyledger/event-store';
 import { PersonalData, type Caller } from '@keyledger/platform';
 import { assertKeyId, keyspaceFor, permitted } from '../access.js';
 import type { Intent } from '../http/intent.js';
-import { accepted, expecting } from '../outcome.js';
+import { accepted, expecting, receiptFor } from '../outcome.js';
+import { Receipts, type Receipt } from '../receipts.js';
 import { Visibility } from '../visibility.js';
-import type { Receipt } from '../receipts.js';
 import { keyView } from './key.view.js';
 
 type Change = Extract<KeyCommand, { type: 'ChangeKey' | 'SuspendKey' | 'ReinstateKey' }>;
@@ -30,12 +30,17 @@ export class ChangeKey extends Command<Receipt<ChangedKey>> {
 export class ChangeKeyHandler implements ICommandHandler<ChangeKey> {
   constructor(
     private readonly decisions: Decisions,
+    private readonly receipts: Receipts,
     private readonly visibility: Visibility,
     private readonly personal: PersonalData,
   ) {}
 
   async execute({ keyId, change, intent }: ChangeKey): Promise<Receipt<ChangedKey>> {
     assertKeyId(keyId);
+    return this.receipts.same(intent, () => this.change(keyId, change, intent));
+  }
+
+  private async change(keyId: string, change: Untimed<Change>, intent: Intent): Promise<Receipt<ChangedKey>> {
     const { caller, context, expectedRevision } = intent;
     const { now } = context;
     const terms = change.type === 'ChangeKey' ? await this.termsOf(change, caller, keyId) : {};
@@ -49,10 +54,10 @@ export class ChangeKeyHandler implements ICommandHandler<ChangeKey> {
       'reason' in change ? { ...context, reason: change.reason } : context,
       expecting(expectedRevision),
     );
-    const { state, revision, replayed } = accepted(outcome);
-    const key = permitted(caller, keyId, state);
-    const effective = await this.visibility.key(key, revision);
-    return { body: { ...keyView(key, revision, now), effective }, replayed };
+    const done = accepted(outcome);
+    const effective = await this.visibility.key(permitted(caller, keyId, done.state), done.revision);
+    const { state, revision, recordedAt = now } = done.left;
+    return receiptFor({ ...keyView(permitted(caller, keyId, state), revision, recordedAt), effective }, done);
   }
 
   /**

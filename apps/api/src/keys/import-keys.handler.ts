@@ -4,7 +4,9 @@ import type { ImportedKeyInput, ImportKeysRequest, ImportResult, ImportResults }
 import { keyDecider, type KeyspaceState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { PersonalData, RefusalError } from '@keyledger/platform';
+import { ReadModel } from '@keyledger/read-model';
 import { assertGrantable, keyspaceFor } from '../access.js';
+import { BulkRequests } from '../bulk-requests.js';
 import { forEachItem, itemError } from '../bulk.js';
 import { partOf, type Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
@@ -28,7 +30,9 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
   constructor(
     private readonly decisions: Decisions,
     private readonly receipts: Receipts,
+    private readonly requests: BulkRequests,
     private readonly visibility: Visibility,
+    private readonly readModel: ReadModel,
     private readonly personal: PersonalData,
   ) {}
 
@@ -38,19 +42,24 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     const first = new Map<string, number>();
     for (const [index, { sha256 }] of keys.entries()) if (!first.has(sha256)) first.set(sha256, index);
 
-    return this.receipts.once(intent, null, async () => {
-      let effective = true;
+    return this.receipts.same(intent, async () => {
+      const { before } = await this.requests.accept(intent, async () => ({ operation: 'import', count: keys.length }));
+      let [effective, replayed, untold] = [true, before, false];
       const { results, complete } = await forEachItem<ImportedKeyInput, ImportResult>(
         keys,
         async (key, index) => {
           if (first.get(key.sha256) !== index) throw twice(first.get(key.sha256));
           const done = await this.one(keyspace, key, partOf(intent, key.sha256));
           effective &&= done.effective;
+          replayed &&= done.replayed;
           return { index, status: 'imported', keyId: done.keyId };
         },
-        (_key, index, reason) => ({ index, status: 'rejected', error: itemError(reason, `keys[${index}]`) }),
+        (_key, index, reason) => {
+          untold = true;
+          return { index, status: 'rejected', error: itemError(reason, `keys[${index}]`) };
+        },
       );
-      return { body: { results, effective }, replayed: false, ...(!complete && { unfinished: true }) };
+      return { body: { results, effective }, replayed, untold, unfinished: !complete };
     });
   }
 
@@ -58,10 +67,12 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     keyspace: KeyspaceState,
     { sha256, restrictions = {}, metadata = {}, ...terms }: ImportedKeyInput,
     { caller, context }: Intent,
-  ): Promise<{ keyId: string; effective: boolean }> {
+  ): Promise<{ keyId: string; effective: boolean; replayed: boolean }> {
     assertGrantable(caller, keyspace.keyspaceId, terms.scopes);
     const keyId = importedKeyId(sha256);
     const secret = importedSecret(sha256);
+    // Verification would find the key that was made here and never this one. Under a pepper nobody can tell.
+    if (await this.readModel.findByHash(secret.hash, 'issued')) throw new RefusalError(MADE_HERE);
     const { now } = context;
     const owner = await this.personal.owner(terms.owner);
     const command = {
@@ -78,15 +89,19 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     } as const;
     const outcome = await this.decisions.run(keyDecider, streams.key(keyId), command, context);
     if (!outcome.accepted && outcome.refusal.code === 'KEY_EXISTS') throw new RefusalError(IMPORTED_BEFORE);
-    const { state, revision } = accepted(outcome);
+    const { state, revision, replayed } = accepted(outcome);
     if (!state) throw new Error(`key ${keyId} was not imported as it was decided`);
-    return { keyId, effective: await this.visibility.key(state, revision) };
+    return { keyId, effective: await this.visibility.key(state, revision), replayed };
   }
 }
 
 /** Does not say where: the keyspace may be out of the caller's reach. */
 const IMPORTED_BEFORE: Refusal = refusal('KEY_EXISTS', 'A key with this SHA-256 was imported before.', [
   { field: 'sha256', message: 'was imported before', fix: 'leave it out; a hash is imported once' },
+]);
+
+const MADE_HERE: Refusal = refusal('KEY_EXISTS', 'A key with this SHA-256 was made by this Keyledger.', [
+  { field: 'sha256', message: 'is of a key that was made here', fix: 'leave it out; such a key need not be imported' },
 ]);
 
 function twice(index: number | undefined): RefusalError {

@@ -60,11 +60,13 @@ export class IssueKeyHandler implements ICommandHandler<IssueKey> {
         now,
       } as const;
       const outcome = await this.decisions.run(keyDecider, streams.key(keyId), command, context);
-      const { state, revision, events, replayed } = accepted(outcome);
+      const { state, revision, events, replayed, left } = accepted(outcome);
       const recorded = events[0];
-      if (!state || recorded?.type !== 'KeyIssued') throw new Error(`key ${keyId} was not issued as it was decided`);
+      if (!state || !left.state || recorded?.type !== 'KeyIssued') {
+        throw new Error(`key ${keyId} was not issued as it was decided`);
+      }
       const effective = await this.visibility.key(state, revision);
-      const view = keyView(state, revision, now);
+      const view = keyView(left.state, left.revision, left.recordedAt ?? now);
       return { body: issuedKey(view, recorded.data.secret, minted, effective), replayed };
     });
   }

@@ -13,6 +13,7 @@ import type { Caller } from '@keyledger/platform';
 import { Verification } from '@keyledger/verification';
 import type { FastifyRequest } from 'fastify';
 import { keyspaceFor } from '../access.js';
+import { intentOf, partOf } from '../http/intent.js';
 
 export interface Holder {
   keyId: string;
@@ -32,6 +33,8 @@ export class KeyHolders {
   /**
    * Judged as any verification of that key would judge it, restrictions included. A publishable key is everybody's, so
    * that holding it proves nothing.
+   *
+   * A key that has revoked itself is good for one thing only: to hear the answer to that very request again.
    * @param permission what the policy of its keyspace must allow; `undefined`: nothing is asked of it
    * @throws RefusalError 401, always the same, for a key that is not good here; 403 where its keyspace does not allow it
    */
@@ -45,11 +48,14 @@ export class KeyHolders {
     const asked = { key: presented, ...presentedFrom(request) };
     const anybody = await this.verification.verify(asked, { reach: 'all' }, request);
     // A management key is known only to whoever asks for one.
-    const verdict = anybody.valid
-      ? anybody
-      : await this.verification.verify({ ...asked, keyspaceId: SYSTEM_KEYSPACE }, { reach: 'all' });
+    const verdict =
+      anybody.keyId !== undefined
+        ? anybody
+        : await this.verification.verify({ ...asked, keyspaceId: SYSTEM_KEYSPACE }, { reach: 'all' });
     const { valid, keyId, keyspaceId, secretId, owner, scopes } = verdict;
-    if (!valid || keyId === undefined || keyspaceId === undefined || !owner || !scopes) {
+    const known = keyId !== undefined && keyspaceId !== undefined && owner && scopes;
+    const caller = known && { principal: { keyId, scopes, owner }, scope, reach: [keyspaceId] };
+    if (!caller || !(valid || (verdict.code === 'REVOKED' && (await this.hasRevokedItself(request, caller))))) {
       this.failed.note(request.ip, presented);
       throw credentialInvalid();
     }
@@ -61,11 +67,20 @@ export class KeyHolders {
     if (permission === 'selfRotate') await this.assertUnreported(key);
     return {
       keyId,
-      caller: { principal: { keyId, scopes, owner }, scope, reach: [keyspaceId] },
+      caller,
       assertCurrent: ({ secrets }) => {
         if (secrets[0]?.secretId !== secretId) throw rotatedOut();
       },
     };
+  }
+
+  /** Whether this is the request, repeated, by which the key was revoked: its command id stands in the event. */
+  private async hasRevokedItself(request: FastifyRequest, caller: Caller): Promise<boolean> {
+    const intent = intentOf(request, caller);
+    if (intent.seal === undefined) return false;
+    const ids = [intent, partOf(intent, 'revoke')].map(({ context }) => context.commandId);
+    const { events } = await this.decisions.load(keyDecider, streams.key(caller.principal.keyId));
+    return events.some(({ event, metadata }) => event.type === 'KeyRevoked' && ids.includes(metadata.commandId));
   }
 
   /**

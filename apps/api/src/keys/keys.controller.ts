@@ -71,8 +71,12 @@ export class KeysController {
   @Post('revoke')
   @HttpCode(200)
   @Needs('keys:revoke', { repeatable: true, refusals: [404, 409, 422] })
-  async revokeMany(@Body() request: RevokeKeysRequest, @CurrentIntent() intent: Intent): Promise<RevokeResults> {
-    return this.commands.execute(new RevokeKeys(request, intent));
+  async revokeMany(
+    @Body() request: RevokeKeysRequest,
+    @CurrentIntent() intent: Intent,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<RevokeResults> {
+    return received(reply, await this.commands.execute(new RevokeKeys(request, intent)));
   }
 
   /** List keys in the order of their creation. */

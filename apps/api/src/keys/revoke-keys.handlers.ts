@@ -12,12 +12,13 @@ import { keyDecider, type KeyCommand, type KeyState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { invalidField, type Caller } from '@keyledger/platform';
 import { assertKeyId, permitted } from '../access.js';
+import { BulkRequests } from '../bulk-requests.js';
 import { forEachItem, itemError } from '../bulk.js';
 import { partOf, type Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
-import { accepted, expecting } from '../outcome.js';
+import { accepted, expecting, receiptFor } from '../outcome.js';
+import { Receipts, type Receipt } from '../receipts.js';
 import { Visibility } from '../visibility.js';
-import type { Receipt } from '../receipts.js';
 import { KeyCatalogue } from './key-catalogue.js';
 import { revokedKey } from './key.view.js';
 
@@ -36,11 +37,16 @@ export class RevokeKey extends Command<Receipt<RevokedKey>> {
 export class RevokeKeyHandler implements ICommandHandler<RevokeKey> {
   constructor(
     private readonly decisions: Decisions,
+    private readonly receipts: Receipts,
     private readonly visibility: Visibility,
   ) {}
 
   async execute({ keyId, request, intent }: RevokeKey): Promise<Receipt<RevokedKey>> {
     assertKeyId(keyId);
+    return this.receipts.same(intent, () => this.revoke(keyId, request, intent));
+  }
+
+  private async revoke(keyId: string, request: RevokeKeyRequest, intent: Intent): Promise<Receipt<RevokedKey>> {
     const { caller, context, expectedRevision } = intent;
     const { reason, comment } = plain(request);
     const { now } = context;
@@ -55,15 +61,15 @@ export class RevokeKeyHandler implements ICommandHandler<RevokeKey> {
       { ...context, reason },
       expecting(expectedRevision),
     );
-    const { state, revision, replayed } = accepted(outcome);
-    const key = permitted(caller, keyId, state);
-    const effective = await this.visibility.key(key, revision);
-    return { body: revokedKey(key, revision, effective), replayed };
+    const done = accepted(outcome);
+    const effective = await this.visibility.key(permitted(caller, keyId, done.state), done.revision);
+    const { state, revision } = done.left;
+    return receiptFor(revokedKey(permitted(caller, keyId, state), revision, effective), done);
   }
 }
 
 /** All keys of a keyspace, of an owner, or those that are named: at most a thousand in one call. */
-export class RevokeKeys extends Command<RevokeResults> {
+export class RevokeKeys extends Command<Receipt<RevokeResults>> {
   constructor(
     readonly request: RevokeKeysRequest,
     readonly intent: Intent,
@@ -76,25 +82,42 @@ export class RevokeKeys extends Command<RevokeResults> {
 export class RevokeKeysHandler implements ICommandHandler<RevokeKeys> {
   constructor(
     private readonly commands: CommandBus,
+    private readonly receipts: Receipts,
+    private readonly requests: BulkRequests,
     private readonly catalogue: KeyCatalogue,
   ) {}
 
-  async execute({ request, intent }: RevokeKeys): Promise<RevokeResults> {
-    const { keyIds, nextCursor } = await this.chosen(request, intent.caller);
-    const { reason, comment } = plain(request);
+  async execute({ request, intent }: RevokeKeys): Promise<Receipt<RevokeResults>> {
+    return this.receipts.same(intent, () => this.revoke(plain(request), intent));
+  }
+
+  /** Repeated, it is about the keys that were chosen at first, and finishes what was begun. */
+  private async revoke(request: RevokeKeysRequest, intent: Intent): Promise<Receipt<RevokeResults>> {
+    const { terms, before } = await this.requests.accept(intent, async () => {
+      const chosen = await this.chosen(request, intent.caller);
+      return { operation: 'revoke', count: chosen.keyIds.length, ...chosen };
+    });
+    const { keyIds = [], nextCursor } = terms;
+    const { reason, comment } = request;
     const each = { reason, ...(comment !== undefined && { comment }) };
-    let allEffective = true;
-    const { results } = await forEachItem<string, RevokeResult>(
+    let [effective, replayed, untold] = [true, before, keyIds.length === 0];
+    const { results, complete } = await forEachItem<string, RevokeResult>(
       keyIds,
       async (keyId) => {
-        const { body } = await this.commands.execute(new RevokeKey(keyId, each, partOf(intent, keyId)));
-        const { requestedAt, revision, effective } = body;
-        allEffective &&= effective;
+        const done = await this.commands.execute(new RevokeKey(keyId, each, partOf(intent, keyId)));
+        effective &&= done.body.effective;
+        replayed &&= done.replayed || done.untold === true;
+        untold ||= done.untold === true;
+        const { requestedAt, revision } = done.body;
         return { keyId, status: 'revoked', requestedAt, revision };
       },
-      (keyId, _index, reason) => ({ keyId, status: 'rejected', error: itemError(reason) }),
+      (keyId, _index, reason) => {
+        untold = true;
+        return { keyId, status: 'rejected', error: itemError(reason) };
+      },
     );
-    return { results, ...(nextCursor !== undefined && { nextCursor }), effective: allEffective };
+    const body = { results, ...(nextCursor !== undefined && { nextCursor }), effective };
+    return { body, replayed, untold, unfinished: !complete };
   }
 
   private async chosen(request: RevokeKeysRequest, caller: Caller): Promise<{ keyIds: string[]; nextCursor?: string }> {

@@ -57,13 +57,17 @@ export class RotateKeyHandler implements ICommandHandler<RotateKey> {
       };
       const expectedRevision = intent.expectedRevision ?? seen.revision;
       const outcome = await this.decisions.run(keyDecider, streams.key(keyId), command, context, { expectedRevision });
-      const { state, revision, events, replayed } = accepted(conflictUnlessAsked(outcome, intent.expectedRevision));
+      const done = accepted(conflictUnlessAsked(outcome, intent.expectedRevision));
+      const { state, revision, events, replayed, left } = done;
       const recorded = events[0];
-      if (!state || recorded?.type !== 'KeyRotated') throw new Error(`key ${keyId} was not rotated as it was decided`);
+      if (!state || !left.state || recorded?.type !== 'KeyRotated') {
+        throw new Error(`key ${keyId} was not rotated as it was decided`);
+      }
       const effective = await this.visibility.key(state, revision);
       const { previousSecretId, graceEndsAt } = recorded.data;
       const previous = { secretId: previousSecretId, graceEndsAt };
-      const body = rotatedKey(keyView(state, revision, now), recorded.data.secret, previous, minted, effective);
+      const view = keyView(left.state, left.revision, left.recordedAt ?? now);
+      const body = rotatedKey(view, recorded.data.secret, previous, minted, effective);
       return { body, replayed };
     });
   }

@@ -13,7 +13,7 @@ import { assertReach, reaches } from '@keyledger/platform';
 import { noSuchKeyspace } from '../access.js';
 import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
-import { accepted, expecting } from '../outcome.js';
+import { accepted, expecting, receiptFor } from '../outcome.js';
 import { Visibility } from '../visibility.js';
 import { Receipts, type Receipt } from '../receipts.js';
 import { keyspaceView } from './keyspace.view.js';
@@ -45,7 +45,7 @@ export class CreateKeyspaceHandler implements ICommandHandler<CreateKeyspace> {
     const { caller, context } = intent;
     if (PREFIX_PATTERN.test(keyspaceId)) assertReach(caller, keyspaceId);
     const command = { type: 'CreateKeyspace', keyspaceId, name, environments, policy, now: context.now } as const;
-    return this.receipts.once(intent, null, async () => {
+    return this.receipts.same(intent, async () => {
       const outcome = await this.decisions.run(keyspaceDecider, streams.keyspace(keyspaceId), command, context);
       return answer(outcome, this.visibility);
     });
@@ -67,6 +67,7 @@ export class ChangeKeyspace extends Command<Receipt<ChangedKeyspace>> {
 export class ChangeKeyspaceHandler implements ICommandHandler<ChangeKeyspace> {
   constructor(
     private readonly decisions: Decisions,
+    private readonly receipts: Receipts,
     private readonly visibility: Visibility,
   ) {}
 
@@ -76,17 +77,19 @@ export class ChangeKeyspaceHandler implements ICommandHandler<ChangeKeyspace> {
     const { now } = context;
     const command: KeyspaceCommand =
       change === 'archive' ? { type: 'ArchiveKeyspace', now } : { type: 'ChangeKeyspace', ...plain(change), now };
-    const outcome = await this.decisions.run(
-      keyspaceDecider,
-      streams.keyspace(keyspaceId),
-      (state) => {
-        if (!state) throw noSuchKeyspace(keyspaceId);
-        return command;
-      },
-      context,
-      expecting(expectedRevision),
-    );
-    return answer(outcome, this.visibility);
+    return this.receipts.same(intent, async () => {
+      const outcome = await this.decisions.run(
+        keyspaceDecider,
+        streams.keyspace(keyspaceId),
+        (state) => {
+          if (!state) throw noSuchKeyspace(keyspaceId);
+          return command;
+        },
+        context,
+        expecting(expectedRevision),
+      );
+      return answer(outcome, this.visibility);
+    });
   }
 }
 
@@ -94,8 +97,9 @@ async function answer(
   outcome: Outcome<KeyspaceState | undefined, KeyspaceEvent>,
   visibility: Visibility,
 ): Promise<Receipt<ChangedKeyspace>> {
-  const { state, revision, replayed } = accepted(outcome);
-  if (!state) throw new Error('an accepted decision left no keyspace');
+  const done = accepted(outcome);
+  const { state, revision, left } = done;
+  if (!state || !left.state) throw new Error('an accepted decision left no keyspace');
   const effective = await visibility.keyspace(state, revision);
-  return { body: { ...keyspaceView(state, revision), effective }, replayed };
+  return receiptFor({ ...keyspaceView(left.state, left.revision), effective }, done);
 }

@@ -1,6 +1,8 @@
-import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { EraseSubjectRequest, FindSubjectRequest, SubjectView } from '@keyledger/contracts/http';
+import type { FastifyReply } from 'fastify';
+import { received } from '../http/answers.js';
 import { CurrentIntent, type Intent } from '../http/intent.js';
 import { Needs } from '../http/needs.js';
 import { plain } from '../http/plain.js';
@@ -37,7 +39,8 @@ export class PrivacyController {
     @Param('subjectId') subjectId: string,
     @Body() request: EraseSubjectRequest,
     @CurrentIntent() intent: Intent,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubjectView> {
-    return this.commands.execute(new EraseSubject(subjectId, plain(request), intent));
+    return received(reply, await this.commands.execute(new EraseSubject(subjectId, plain(request), intent)));
   }
 }

@@ -1,150 +1,27 @@
 import { Command, CommandBus, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import {
-  reachOf,
-  refusal,
-  streams,
-  SYSTEM_KEYSPACE,
-  type CommandContext,
-  type ReviewedKey,
-  type ReviewEvent,
-} from '@keyledger/contracts';
-import type {
-  AttestedKey,
-  AttestRequest,
-  CloseReviewRequest,
-  ReviewView,
-  StartReviewRequest,
-} from '@keyledger/contracts/http';
+import { refusal, streams, type ReviewEvent } from '@keyledger/contracts';
+import type { AttestedKey, AttestRequest, CloseReviewRequest, ReviewView } from '@keyledger/contracts/http';
 import {
   attestedKeys,
-  coveredByAny,
-  isScope,
   keyDecider,
-  MOST_REVIEWED_KEYS,
-  REVIEWED_KEYS_AT_ONCE,
   reviewDecider,
-  isOver,
   type Attester,
   type KeyState,
   type ReviewCommand,
   type ReviewState,
 } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
-import { idFrom, invalidField, reaches, RefusalError, systemClock, type Caller } from '@keyledger/platform';
-import { randomUUID } from 'node:crypto';
+import { invalidField, reaches, RefusalError, type Caller } from '@keyledger/platform';
 import { noSuchKey } from '../access.js';
 import { partOf, type Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
-import { KeyCatalogue } from '../keys/key-catalogue.js';
 import { RevokeKey } from '../keys/revoke-keys.handlers.js';
-import { accepted } from '../outcome.js';
-import type { Receipt } from '../receipts.js';
+import { accepted, receiptFor, type Accepted } from '../outcome.js';
+import { Receipts, type Receipt } from '../receipts.js';
 import { ReviewBoard } from './review-board.js';
-import { assertReviewId, decisionOf, noSuchReview, reviewView, summaryOf } from './review.view.js';
+import { assertReviewId, decisionOf, noSuchReview, shown } from './review.view.js';
 
-const PAGE = 1000;
-
-/** A review over the keys that its filter finds now. */
-export class StartReview extends Command<Receipt<ReviewView>> {
-  constructor(
-    readonly request: StartReviewRequest,
-    readonly intent: Intent,
-  ) {
-    super();
-  }
-}
-
-@CommandHandler(StartReview)
-export class StartReviewHandler implements ICommandHandler<StartReview> {
-  constructor(
-    private readonly decisions: Decisions,
-    private readonly catalogue: KeyCatalogue,
-    private readonly board: ReviewBoard,
-  ) {}
-
-  async execute({ request, intent }: StartReview): Promise<Receipt<ReviewView>> {
-    const { caller, context } = intent;
-    const { name, filter, reviewer, dueAt } = plain(request);
-    if (reviewer !== undefined && reviewer !== 'owner') await this.assertReviewer(reviewer);
-    const keys = await this.find(caller, filter, context.now);
-    const [first = [], ...rest] = parts(keys);
-    const reviewId = idFrom(context.commandId);
-    const stream = streams.review(reviewId);
-    const terms = { reviewId, name, filter, ...(reviewer !== undefined && { reviewer }), dueAt, now: context.now };
-    const start = { type: 'StartReview', ...terms, keys: first, complete: rest.length === 0 } as const;
-    let outcome = accepted(await this.decisions.run(reviewDecider, stream, start, context));
-    const { replayed } = outcome;
-    // A list that was left half written is written on, by whichever part is missing.
-    const missing = outcome.state?.status === 'preparing' ? (replayed ? [first, ...rest] : rest) : [];
-    for (const [index, part] of missing.entries()) {
-      const scope = { type: 'ScopeReview', keys: part, complete: index === missing.length - 1 } as const;
-      outcome = accepted(await this.decisions.run(reviewDecider, stream, scope, anew(context)));
-    }
-    const { state, revision } = outcome;
-    if (!state) throw new Error(`review ${reviewId} was not started as it was decided`);
-    this.board.note(state, revision);
-    return { body: shown(state, caller), replayed };
-  }
-
-  private async find(caller: Caller, filter: StartReviewRequest['filter'], now: string): Promise<ReviewedKey[]> {
-    const { scope, ...search } = filter;
-    if (scope !== undefined && !isScope(scope)) {
-      throw invalidField('filter.scope', 'is no scope', 'words joined by ":", e.g. "payments:read"');
-    }
-    const found: ReviewedKey[] = [];
-    for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
-      const page = await this.catalogue.list(caller, {
-        ...search,
-        limit: PAGE,
-        ...(cursor !== undefined && { cursor }),
-      });
-      for (const { state: key } of page.items) {
-        if (filter.state === undefined && isOver(key, now)) continue;
-        if (scope !== undefined && !coveredByAny(key.scopes, scope)) continue;
-        const { keyId, keyspaceId, name, owner } = key;
-        found.push({ keyId, keyspaceId, name, owner: { id: owner.id, type: owner.type } });
-      }
-      if (found.length > MOST_REVIEWED_KEYS) throw tooMany();
-      cursor = page.nextCursor;
-    }
-    return found;
-  }
-
-  /** @throws RefusalError 400 for what could not attest anything */
-  private async assertReviewer(keyId: string): Promise<void> {
-    const fix = '"owner", or the id of a management key that has the scope reviews:attest';
-    if (!/^[0-9A-Za-z]{8,64}$/.test(keyId)) throw invalidField('reviewer', 'is no reviewer', fix);
-    const { state: key } = await this.decisions.load(keyDecider, streams.key(keyId));
-    const may = key && key.keyspaceId === SYSTEM_KEYSPACE && reachOf(key.scopes, 'reviews:attest').length > 0;
-    if (!may || isOver(key, systemClock())) throw invalidField('reviewer', 'cannot attest', fix);
-  }
-}
-
-function parts(keys: ReviewedKey[]): ReviewedKey[][] {
-  const count = Math.ceil(keys.length / REVIEWED_KEYS_AT_ONCE);
-  return Array.from({ length: count }, (_, index) =>
-    keys.slice(index * REVIEWED_KEYS_AT_ONCE, (index + 1) * REVIEWED_KEYS_AT_ONCE),
-  );
-}
-
-/** The same person and reason for a further command, which its decider keeps from happening twice. */
-function anew({ fingerprint: _, ...context }: CommandContext): CommandContext {
-  return { ...context, commandId: randomUUID() };
-}
-
-function tooMany(): RefusalError {
-  const message = `finds more than ${MOST_REVIEWED_KEYS} keys`;
-  const fix = 'a narrower one: a review for each keyspace, environment or owner';
-  return new RefusalError(
-    refusal('UNPROCESSABLE', 'One review cannot hold so many.', [{ field: 'filter', message, fix }]),
-  );
-}
-
-function shown(state: ReviewState, { reach }: Caller): ReviewView {
-  const view = reviewView(summaryOf(state), reach, systemClock());
-  if (!view) throw noSuchReview(state.reviewId);
-  return view;
-}
+type Done = Accepted<ReviewState | undefined, ReviewEvent>;
 
 /** What is to become of one key, by a reviewer or by the key itself. */
 export class AttestAccess extends Command<Receipt<AttestedKey>> {
@@ -168,17 +45,27 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
   constructor(
     private readonly commands: CommandBus,
     private readonly decisions: Decisions,
+    private readonly receipts: Receipts,
     private readonly board: ReviewBoard,
   ) {}
 
-  async execute({ reviewId, request, attester, intent }: AttestAccess): Promise<Receipt<AttestedKey>> {
-    assertReviewId(reviewId);
+  async execute(attestation: AttestAccess): Promise<Receipt<AttestedKey>> {
+    assertReviewId(attestation.reviewId);
+    return this.receipts.same(attestation.intent, () => this.attest(attestation));
+  }
+
+  private async attest({ reviewId, request, attester, intent }: AttestAccess): Promise<Receipt<AttestedKey>> {
     const { caller, context } = intent;
     const { keyId, replacementKeyId, ...said } = plain(request);
     const stream = streams.review(reviewId);
-    const { state: review } = await this.decisions.load(reviewDecider, stream);
+    const loaded = await this.decisions.load(reviewDecider, stream);
+    const { state: review } = loaded;
     const held = review && (await this.keyFor(review, keyId, caller));
     if (!held) throw noSuchReview(reviewId);
+    const before = this.decisions.recall(reviewDecider, loaded, context);
+    // Repeated, it was judged on what was then.
+    if (before) return this.answer(accepted(before), keyId, intent);
+
     const replacement = replacementKeyId === undefined ? undefined : await this.replacement(replacementKeyId, caller);
     const command: ReviewCommand = {
       type: 'AttestAccess',
@@ -199,11 +86,18 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
       command,
       context,
     );
-    const { state, revision, replayed } = accepted(outcome);
-    const key = state?.keys.find((one) => one.keyId === keyId);
-    if (!state || !key) throw new Error(`review ${reviewId} has lost the key ${keyId}`);
+    return this.answer(accepted(outcome), keyId, intent, effective);
+  }
+
+  private async answer(done: Done, keyId: string, intent: Intent, effective?: boolean): Promise<Receipt<AttestedKey>> {
+    const { state, revision, left } = done;
+    const key = left.state?.keys.find((one) => one.keyId === keyId);
+    if (!state || !left.state || !key) throw new Error(`a review has lost the key ${keyId}`);
+    const { reviewId } = state;
     this.board.note(state, revision);
-    return { body: { reviewId, ...key, ...decisionOf(attestedKeys(state).get(keyId)), effective }, replayed };
+    const decided = decisionOf(attestedKeys(left.state).get(keyId));
+    const visible = effective ?? (decided.decision !== 'revoke' || (await this.revoke(keyId, reviewId, intent)));
+    return receiptFor({ reviewId, ...key, ...decided, effective: visible }, done);
   }
 
   private async revoke(keyId: string, reviewId: string, intent: Intent): Promise<boolean> {
@@ -244,6 +138,7 @@ export class CloseReview extends Command<Receipt<ReviewView>> {
 export class CloseReviewHandler implements ICommandHandler<CloseReview> {
   constructor(
     private readonly decisions: Decisions,
+    private readonly receipts: Receipts,
     private readonly board: ReviewBoard,
   ) {}
 
@@ -257,16 +152,20 @@ export class CloseReviewHandler implements ICommandHandler<CloseReview> {
       if (!keyspaces.every((one) => reaches(caller.reach, one))) throw notWholly();
       return { type: 'CloseReview', ...(comment !== undefined && { comment }), now: context.now };
     };
-    const outcome = await this.decisions.run<ReviewCommand, ReviewState | undefined, ReviewEvent>(
-      reviewDecider,
-      streams.review(reviewId),
-      command,
-      context,
-    );
-    const { state, revision, replayed } = accepted(outcome);
-    if (!state) throw noSuchReview(reviewId);
-    this.board.note(state, revision);
-    return { body: shown(state, caller), replayed };
+    return this.receipts.same(intent, async () => {
+      const stream = streams.review(reviewId);
+      const outcome = await this.decisions.run<ReviewCommand, ReviewState | undefined, ReviewEvent>(
+        reviewDecider,
+        stream,
+        command,
+        context,
+      );
+      const done = accepted(outcome);
+      const { state, left } = done;
+      if (!state || !left.state) throw noSuchReview(reviewId);
+      this.board.note(state, done.revision);
+      return receiptFor(shown(left.state, caller, left.recordedAt), done);
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 import { refusal, type Instant } from '@keyledger/contracts';
 import type { ReviewCounts, ReviewedKeyView, ReviewStatus, ReviewView } from '@keyledger/contracts/http';
 import { attestedKeys, type Attestation, type ReviewState } from '@keyledger/domain';
-import { reaches, RefusalError, type Reach } from '@keyledger/platform';
+import { reaches, RefusalError, systemClock, type Caller, type Reach } from '@keyledger/platform';
 
 /** What lists need of a review, however many keys it has. */
 export interface ReviewSummary extends Pick<ReviewState, 'reviewId' | 'name' | 'filter' | 'dueAt' | 'startedAt'> {
@@ -56,6 +56,13 @@ export function reviewView({ counts, ...review }: ReviewSummary, reach: Reach, n
     for (const name of Object.keys(sum) as (keyof ReviewCounts)[]) sum[name] += count[name];
   const overdue = review.status !== 'closed' && review.dueAt < now && sum.outstanding > 0;
   return { ...review, overdue, counts: sum };
+}
+
+/** The answer about a review. @throws RefusalError 404 where none of its keys is in the caller's reach */
+export function shown(state: ReviewState, { reach }: Caller, at: Instant = systemClock()): ReviewView {
+  const view = reviewView(summaryOf(state), reach, at);
+  if (!view) throw noSuchReview(state.reviewId);
+  return view;
 }
 
 /** The keys of a review that a reader may see, with the word that holds about each. */

@@ -21,8 +21,9 @@ import { received } from '../http/answers.js';
 import { CurrentIntent, type Intent } from '../http/intent.js';
 import { Needs } from '../http/needs.js';
 import { ReviewBoard } from './review-board.js';
-import { AttestAccess, CloseReview, StartReview } from './review.handlers.js';
+import { AttestAccess, CloseReview } from './review.handlers.js';
 import { assertReviewId, noSuchReview, reviewedKeys, reviewView, summaryOf } from './review.view.js';
+import { StartReview } from './start-review.handler.js';
 
 const DEFAULT_LIMIT = 100;
 

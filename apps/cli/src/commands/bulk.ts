@@ -57,8 +57,10 @@ export async function revokeKeys(
   if (byFilter && !options.yes) throw new UsageError('This ends every such key for good: add --yes to mean it');
   const idempotencyKey = options.idempotencyKey ?? randomUUID();
   const all: RevokeResults = { results: [], effective: true };
+  let requests = 0;
   const send = async (part: object): Promise<string | undefined> => {
-    const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${all.results.length}` };
+    // By its place: a page on which everything is revoked already has no result, and the next one is another request.
+    const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${requests++}` };
     const answer = await named(idempotencyKey, () =>
       session.change<RevokeResults>('POST', '/v1/keys/revoke', { ...part, reason, comment }, repeatable),
     );

@@ -1,5 +1,6 @@
 import type { Instant } from '../time.js';
 import type { AuditAccessEvent } from './audit.events.js';
+import type { BulkEvent } from './bulk.events.js';
 import type { ChannelEvent, NotificationEvent } from './channel.events.js';
 import type { AuditProofEvent } from './checkpoint.events.js';
 import type { DeliveryEvent } from './delivery.events.js';
@@ -22,6 +23,7 @@ export type LedgerEvent =
   | UsageEvent
   | SubjectEvent
   | AuditAccessEvent
+  | BulkEvent
   | ReviewEvent
   | AuditProofEvent;
 export type EventType = LedgerEvent['type'];
@@ -57,6 +59,7 @@ export type StreamCategory =
   | 'review'
   | 'subject'
   | 'audit-access'
+  | 'audit-request'
   | 'audit';
 
 /** What is written down about one event type. */
@@ -201,6 +204,7 @@ export const EVENT_CATALOG: { readonly [T in EventType]: CatalogEntry<T> } = {
   AccessReviewScoped: first('review', 'reviewId', 'keys'),
   AccessAttested: first('review', 'reviewId', 'keyId', 'decision', 'attestedBy', 'attestedAs', 'attestedAt'),
   AccessReviewClosed: first('review', 'reviewId', 'outstanding', 'closedAt'),
+  BulkRequestAccepted: first('audit-request', 'bulkId', 'operation', 'count', 'acceptedAt'),
   CheckpointSigned: first('audit', 'size', 'root', 'origin', 'note', 'keys', 'position', 'signedAt'),
   AuditMismatchFound: first('audit', 'code', 'message', 'evidence', 'foundBy', 'foundAt'),
 };
