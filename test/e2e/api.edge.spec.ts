@@ -73,6 +73,28 @@ describe('what no route reads is refused by every route, naming it:', () => {
     expect(await desk.head()).toBe(before);
   });
 
+  it('a field of the verification, which says what would be right for whatever else is wrong', async () => {
+    for (const [body, field] of [
+      [{ key: 'k', surplus: 1 }, 'surplus'],
+      [{}, 'key'],
+      [{ key: 7 }, 'key'],
+      [{ key: '' }, 'key'],
+      [{ key: 'k'.repeat(4097) }, 'key'],
+      [{ key: 'k', scopes: 'a' }, 'scopes'],
+      [{ key: 'k', scopes: Array(51).fill('a') }, 'scopes'],
+      [{ key: 'k', scopes: [''] }, 'scopes[0]'],
+      [{ key: 'k', cost: -1 }, 'cost'],
+      [{ key: 'k', cost: 1e9 }, 'cost'],
+      [{ key: 'k', cost: '1' }, 'cost'],
+      [[], 'body'],
+    ] as const) {
+      const answer = await desk.admin.post('/v1/verify', body);
+      expect([answer.status, fieldsOf(answer)]).toEqual([400, [field]]);
+      expect(answer.body.errors[0].fix).toEqual(expect.any(String));
+      expect(answer.body.errors[0].fix).not.toContain('undefined');
+    }
+  });
+
   it('a query of the verification', async () => {
     for (const { baseUrl } of [system.api, system.verifier]) {
       const response = await fetch(`${baseUrl}/v1/verify?keyspaceId=${keyspaceId}`, {

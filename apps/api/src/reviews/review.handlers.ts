@@ -95,11 +95,8 @@ export class StartReviewHandler implements ICommandHandler<StartReview> {
     }
     const found: ReviewedKey[] = [];
     for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
-      const page = await this.catalogue.list(caller, {
-        ...search,
-        limit: PAGE,
-        ...(cursor !== undefined && { cursor }),
-      });
+      const asked = { ...search, limit: PAGE, ...(cursor !== undefined && { cursor }) };
+      const page = await this.catalogue.list(caller, asked, 'filter.keyspaceId');
       for (const { state: key } of page.items) {
         if (filter.state === undefined && OVER.includes(stateAt(key, now))) continue;
         if (scope !== undefined && !coveredByAny(key.scopes, scope)) continue;
@@ -174,13 +171,15 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
   ) {}
 
   async execute({ reviewId, request, attester, intent }: AttestAccess): Promise<Receipt<AttestedKey>> {
-    assertReviewId(reviewId);
+    // The holder names the review in his body, the manager in his path.
+    const field = attester.as === 'holder' ? 'reviewId' : undefined;
+    assertReviewId(reviewId, field);
     const { caller, context } = intent;
     const { keyId, replacementKeyId, ...said } = plain(request);
     const stream = streams.review(reviewId);
     const { state: review } = await this.decisions.load(reviewDecider, stream);
     const held = review && (await this.keyFor(review, keyId, caller));
-    if (!held) throw noSuchReview(reviewId);
+    if (!held) throw noSuchReview(reviewId, field);
     const replacement = replacementKeyId === undefined ? undefined : await this.replacement(replacementKeyId, caller);
     const command: ReviewCommand = {
       type: 'AttestAccess',
@@ -218,9 +217,9 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
   private async keyFor(review: ReviewState, keyId: string, { reach }: Caller): Promise<KeyState | undefined> {
     if (!review.keys.some(({ keyspaceId }) => reaches(reach, keyspaceId))) return undefined;
     const listed = review.keys.find((one) => one.keyId === keyId);
-    if (!listed || !reaches(reach, listed.keyspaceId)) throw noSuchKey(keyId);
+    if (!listed || !reaches(reach, listed.keyspaceId)) throw noSuchKey(keyId, 'keyId');
     const { state } = await this.decisions.load(keyDecider, streams.key(keyId));
-    if (!state) throw noSuchKey(keyId);
+    if (!state) throw noSuchKey(keyId, 'keyId');
     return state;
   }
 
