@@ -7,6 +7,8 @@ let desk: Desk;
 let keyspaceId: string;
 let operations: Operation[];
 
+const NOBODY = 'nobody1234567890';
+
 /** What the document says of one route. */
 interface Operation {
   method: string;
@@ -39,7 +41,7 @@ function operationsIn(paths: Record<string, Record<string, Described>>): Operati
   return Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]) => ({
       method: method.toUpperCase(),
-      path: path.replace(/\{\w+\}/g, 'nobody1234567890'),
+      path: path.replace(/\{\w+\}/g, NOBODY),
       scoped: path.startsWith('/v1/') && !/^\/v1\/(verify|authorize|integrations)/.test(path),
       takesIfMatch: (operation.parameters ?? []).some(({ name }) => name === 'If-Match'),
       responses: operation.responses,
@@ -125,6 +127,15 @@ describe('the document says of every route that it answers', () => {
     }
   });
 
+  it('413 to an id in its path that is too long', async () => {
+    const routes = operations.filter(({ scoped, path }) => scoped && path.includes(NOBODY));
+    expect(routes.length).toBeGreaterThan(20);
+    for (const { method, path, responses } of routes) {
+      const answer = await desk.admin.request(method, path.replace(NOBODY, 'x'.repeat(4000)));
+      expect([method, path, answer.status, '413' in responses]).toEqual([method, path, 413, true]);
+    }
+  });
+
   it('400 to If-Match, naming it, or else takes it', async () => {
     const before = await desk.head();
     const routes = changing();
@@ -158,7 +169,7 @@ describe('the document says of every route that it answers', () => {
     ['trufflehog', 'application/yaml'],
     ['secretlint', 'application/json'],
   ])('rules for %s as %s', async (format, type) => {
-    const path = `/v1/keyspaces/nobody1234567890/scanner-rules`;
+    const path = `/v1/keyspaces/${NOBODY}/scanner-rules`;
     const told = operations.find((operation) => operation.path === path)?.responses['200']?.content ?? {};
     expect(Object.keys(told)).toContain(type);
     const { headers } = await desk.admin.get(`/v1/keyspaces/${keyspaceId}/scanner-rules?format=${format}`);
