@@ -29,6 +29,8 @@ describe('credentials', () => {
   it('that are missing get a bare challenge; those that are no good all get the same bytes', async () => {
     const missing = await http(system.api.baseUrl).get('/v1/keys');
     expect([missing.status, missing.headers.get('www-authenticate')]).toEqual([401, 'Bearer realm="keyledger"']);
+    // Whole, though all that looks like a credential is taken out of what an answer says.
+    expect(missing.body.detail).toBe('Send a key in Authorization, with the scheme Bearer, or in X-API-Key.');
 
     const revoked = await desk.issue('system', { scopes: ['keys:read'] });
     await desk.admin.post(`/v1/keys/${revoked.keyId}/revoke`, { reason: 'other' });

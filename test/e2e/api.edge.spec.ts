@@ -7,6 +7,8 @@ let desk: Desk;
 let keyspaceId: string;
 let operations: Operation[];
 
+const NOBODY = 'nobody1234567890';
+
 /** What the document says of one route. */
 interface Operation {
   method: string;
@@ -39,7 +41,7 @@ function operationsIn(paths: Record<string, Record<string, Described>>): Operati
   return Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]) => ({
       method: method.toUpperCase(),
-      path: path.replace(/\{\w+\}/g, 'nobody1234567890'),
+      path: path.replace(/\{\w+\}/g, NOBODY),
       scoped: path.startsWith('/v1/') && !/^\/v1\/(verify|authorize|integrations)/.test(path),
       takesIfMatch: (operation.parameters ?? []).some(({ name }) => name === 'If-Match'),
       responses: operation.responses,
@@ -73,6 +75,28 @@ describe('what no route reads is refused by every route, naming it:', () => {
     expect(await desk.head()).toBe(before);
   });
 
+  it('a field of the verification, which says what would be right for whatever else is wrong', async () => {
+    for (const [body, field] of [
+      [{ key: 'k', surplus: 1 }, 'surplus'],
+      [{}, 'key'],
+      [{ key: 7 }, 'key'],
+      [{ key: '' }, 'key'],
+      [{ key: 'k'.repeat(4097) }, 'key'],
+      [{ key: 'k', scopes: 'a' }, 'scopes'],
+      [{ key: 'k', scopes: Array(51).fill('a') }, 'scopes'],
+      [{ key: 'k', scopes: [''] }, 'scopes[0]'],
+      [{ key: 'k', cost: -1 }, 'cost'],
+      [{ key: 'k', cost: 1e9 }, 'cost'],
+      [{ key: 'k', cost: '1' }, 'cost'],
+      [[], 'body'],
+    ] as const) {
+      const answer = await desk.admin.post('/v1/verify', body);
+      expect([answer.status, fieldsOf(answer)]).toEqual([400, [field]]);
+      expect(answer.body.errors[0].fix).toEqual(expect.any(String));
+      expect(answer.body.errors[0].fix).not.toContain('undefined');
+    }
+  });
+
   it('a query of the verification', async () => {
     for (const { baseUrl } of [system.api, system.verifier]) {
       const response = await fetch(`${baseUrl}/v1/verify?keyspaceId=${keyspaceId}`, {
@@ -100,6 +124,15 @@ describe('the document says of every route that it answers', () => {
       const answer = await desk.admin.request(method, path, 'x', { 'content-type': 'text/plain' });
       expect([method, path, answer.status]).toEqual([method, path, 415]);
       expect(Object.keys(responses)).toEqual(expect.arrayContaining(['413', '415']));
+    }
+  });
+
+  it('413 to an id in its path that is too long', async () => {
+    const routes = operations.filter(({ scoped, path }) => scoped && path.includes(NOBODY));
+    expect(routes.length).toBeGreaterThan(20);
+    for (const { method, path, responses } of routes) {
+      const answer = await desk.admin.request(method, path.replace(NOBODY, 'x'.repeat(4000)));
+      expect([method, path, answer.status, '413' in responses]).toEqual([method, path, 413, true]);
     }
   });
 
@@ -136,7 +169,7 @@ describe('the document says of every route that it answers', () => {
     ['trufflehog', 'application/yaml'],
     ['secretlint', 'application/json'],
   ])('rules for %s as %s', async (format, type) => {
-    const path = `/v1/keyspaces/nobody1234567890/scanner-rules`;
+    const path = `/v1/keyspaces/${NOBODY}/scanner-rules`;
     const told = operations.find((operation) => operation.path === path)?.responses['200']?.content ?? {};
     expect(Object.keys(told)).toContain(type);
     const { headers } = await desk.admin.get(`/v1/keyspaces/${keyspaceId}/scanner-rules?format=${format}`);

@@ -29,7 +29,9 @@ async function refused(send: () => Promise<Answer>, status: number, fields: read
   }).toEqual({ status, fields });
   expect(answer.headers.get('content-type')).toContain('application/problem+json');
   expect(answer.body).toMatchObject({ status, title: expect.any(String), code: expect.any(String) });
-  for (const error of answer.body.errors ?? []) expect(error.message).toEqual(expect.any(String));
+  for (const error of answer.body.errors ?? []) {
+    expect(error).toMatchObject({ message: expect.any(String), fix: expect.any(String) });
+  }
   expect(await desk.head()).toBe(before);
   return answer;
 }
@@ -77,6 +79,14 @@ const ISSUES: Row[] = [
   ['an expiry as a number', { expiresAt: 1893456000 }, 400, ['expiresAt']],
   ['an expiry beyond the policy', { expiresAt: '2090-01-01T00:00:00Z' }, 422, ['expiresAt']],
   ['no expiry where the policy wants one', { expiresAt: null }, 422, ['expiresAt']],
+  ['true in words', { decoy: 'true' }, 400, ['decoy']],
+  ['a text for restrictions', { restrictions: 'none' }, 400, ['restrictions']],
+  [
+    'a start long past with a short life',
+    () => ({ notBefore: new Date(Date.now() - 9 * 86_400_000), lifetime: 'P1D' }),
+    422,
+    ['notBefore'],
+  ],
   ['a start in the past', () => ({ notBefore: new Date(Date.now() - 86_400_000) }), 422, ['notBefore']],
   ['an environment that is not there', { environment: 'staging' }, 422, ['environment']],
   ['a scope that the keyspace does not have', { scopes: ['payments:read', 'refunds:read'] }, 422, ['scopes[1]']],
@@ -304,6 +314,9 @@ describe('headers', () => {
 });
 
 describe('what is not there', () => {
+  const attest = (reviewId: string, id: string) =>
+    desk.admin.post(`/v1/audit/reviews/${reviewId}/attest`, { keyId: id, decision: 'keep' });
+
   it.each([
     ['GET', '/v1/nothing', 404],
     ['GET', '/v1/keys/nobody1234567890', 404],
@@ -311,6 +324,11 @@ describe('what is not there', () => {
     ['GET', '/v1/keyspaces/nobody', 404],
     ['DELETE', '/v1/keys', 405],
     ['PUT', '/v1/keyspaces/kl', 405],
+    ['GET', '/v1/keys/', 404],
+    ['PATCH', '/v1/keys/', 404],
+    ['DELETE', '/v1/keys/', 404],
+    ['GET', '/v1/keyspaces//scanner-rules', 404],
+    ['POST', '/v1/keyspaces//archive', 404],
   ])('%s %s is %d', async (method, path, status) => {
     const answer = await refused(
       () => desk.admin.request(method, path),
@@ -318,6 +336,25 @@ describe('what is not there', () => {
       path.includes('keyspaces/nobody') ? ['keyspaceId'] : [],
     );
     if (status === 405) expect(answer.headers.get('allow')).toBeTruthy();
+  });
+
+  it('an id in a body or a query is named by its field', async () => {
+    const due = new Date(Date.now() + 86_400_000);
+    const filter = (id: string) => ({ name: 'r', dueAt: due, filter: { keyspaceId: id } });
+    const { body: review } = await desk.admin.post('/v1/audit/reviews', filter(keyspaceId));
+    const { key } = await desk.issue(keyspaceId);
+    for (const id of ['nobody1234567890', '../$all']) {
+      const query = encodeURIComponent(id);
+      for (const [send, field] of [
+        [() => desk.admin.post('/v1/audit/reviews', filter(id)), 'filter.keyspaceId'],
+        [() => attest(review.reviewId, id), 'keyId'],
+        [() => desk.as(key).post('/v1/keys/self/attest', { reviewId: id, decision: 'keep' }), 'reviewId'],
+        [() => desk.admin.get(`/v1/deliveries?keyId=${query}`), 'keyId'],
+        [() => desk.admin.get(`/v1/notifications?channelId=${query}`), 'channelId'],
+      ] as const) {
+        await refused(send, 404, [field]);
+      }
+    }
   });
 
   it('changes of a key that is not there append nothing', async () => {

@@ -4,19 +4,24 @@ import type { Decisions } from '@keyledger/event-store';
 import { CHALLENGES, reaches, RefusalError, type Caller } from '@keyledger/platform';
 
 /** What is out of a caller's reach does not exist for him: the same answer, to the byte, as for what nobody has. */
-export const noSuchKey = (keyId: string): RefusalError =>
-  new RefusalError(refusal('NOT_FOUND', `There is no key ${keyId}.`));
+export const noSuchKey = (keyId: string, field?: string): RefusalError => notThere('key', keyId, field);
 
-export function noSuchKeyspace(keyspaceId: string): RefusalError {
-  const error = { field: 'keyspaceId', message: 'is no keyspace', fix: 'the id of one that you may work in' };
-  return new RefusalError(refusal('NOT_FOUND', `There is no keyspace ${keyspaceId}.`, [error]));
+export const noSuchKeyspace = (keyspaceId: string, field = 'keyspaceId'): RefusalError =>
+  notThere('keyspace', keyspaceId, field);
+
+/** @param field where the id stands in a body or a query; left out, it is the path */
+export function notThere(what: string, id: string, field?: string): RefusalError {
+  const errors = field === undefined ? undefined : [{ field, message: `is no ${what}`, fix: WITHIN_REACH }];
+  return new RefusalError(refusal('NOT_FOUND', `There is no ${what} ${id}.`, errors));
 }
+
+const WITHIN_REACH = 'the id of one that you may work in';
 
 const KEY_ID = /^[0-9A-Za-z]{8,64}$/;
 
 /** @throws RefusalError 404 for what cannot be the id of a key, before it becomes part of a name in a store. */
-export function assertKeyId(keyId: string): void {
-  if (!KEY_ID.test(keyId)) throw noSuchKey(keyId);
+export function assertKeyId(keyId: string, field?: string): void {
+  if (!KEY_ID.test(keyId)) throw noSuchKey(keyId, field);
 }
 
 /** The keyspace as its events make it, for the policy of a decision. */

@@ -95,6 +95,14 @@ describe('issuing a key', () => {
   });
 });
 
+it('a start in the past is the one thing that is wrong with it, whatever the lifetime', () => {
+  for (const more of [{ lifetime: 'P1D' }, {}, { expiresAt: at(DAY) }]) {
+    nothing()
+      .when(issueKey({ notBefore: at(-2 * DAY), ...more }))
+      .thenRefuses('POLICY', 'notBefore');
+  }
+});
+
 describe('the scopes of a new key', () => {
   const withScopes = (scopes: string[], allowed?: string[]) =>
     nothing().when(issueKey({ scopes, keyspace: keyspaceWith(allowed ? { scopes: allowed } : {}) }));

@@ -112,7 +112,8 @@ export function expiryOf(request: KeyRequest, now: Instant): { expiresAt?: Insta
   const { policy } = keyspace;
   const errors = [...instantErrors('notBefore', notBefore), ...instantErrors('expiresAt', expiresAt ?? undefined)];
   if (errors.length > 0) return { errors };
-  if (notBefore !== undefined && notBefore < now) errors.push(past('notBefore', now));
+  const isLate = notBefore !== undefined && notBefore < now;
+  if (isLate) errors.push(past('notBefore', now));
   if (lifetime !== undefined && expiresAt !== undefined) {
     errors.push({ field: 'lifetime', message: 'stands beside expiresAt', fix: 'give one of the two' });
     return { errors };
@@ -127,7 +128,9 @@ export function expiryOf(request: KeyRequest, now: Instant): { expiresAt?: Insta
     }
     return { errors };
   }
-  const start = notBefore ?? now;
+  // A start that has passed is one error, not two: the rest is looked at as if it were left out.
+  const begin = isLate ? undefined : notBefore;
+  const start = begin ?? now;
   const end = expiresAt ?? endOf(start, lifetime ?? policy.defaultLifetime);
   if (end === undefined) {
     const fix = 'an ISO-8601 duration of weeks, days, hours, minutes or seconds, e.g. "P90D"';
@@ -135,7 +138,7 @@ export function expiryOf(request: KeyRequest, now: Instant): { expiresAt?: Insta
     return { errors };
   }
   const field = expiresAt === undefined ? 'lifetime' : 'expiresAt';
-  errors.push(...endErrors(field, end, notBefore, now));
+  errors.push(...endErrors(field, end, begin, now));
   const latest = endOf(start, policy.maxLifetime);
   if (latest === undefined || end > latest) {
     const message = `is beyond what keyspace ${keyspace.keyspaceId} allows`;

@@ -51,11 +51,16 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
+/** A parameter of a path is never empty: `/v1/keys/` is not `/v1/keys/{keyId}`. */
+function takes(found: { params: Record<string, string | undefined> } | null): boolean {
+  return found !== null && !Object.values(found.params).includes('');
+}
+
 /** An unknown route that another method would have found is 405 and says which ones (RFC 9110 section 15.5.6). */
 function withMethod(refused: RefusalError, request: FastifyRequest): RefusalError {
   if (!request.is404 || refused.refusal.code !== 'NOT_FOUND') return refused;
   const [path = ''] = request.url.split('?');
-  const allowed = METHODS.filter((method) => request.server.findRoute({ method, url: path }) !== null);
+  const allowed = METHODS.filter((method) => takes(request.server.findRoute({ method, url: path })));
   if (allowed.length === 0)
     return new RefusalError(refusal('NOT_FOUND', `There is no route ${request.method} ${path}.`));
   const list = allowed.join(', ');

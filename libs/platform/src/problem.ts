@@ -23,7 +23,7 @@ export class RefusalError extends Error {
 
 /** The refusals of authentication, each with its challenge. The two 401 say the same to everybody. */
 export const credentialMissing = (): RefusalError =>
-  new RefusalError(refusal('NO_CREDENTIAL', 'Send a key as "Authorization: Bearer <key>" or in X-API-Key.'), {
+  new RefusalError(refusal('NO_CREDENTIAL', 'Send a key in Authorization, with the scheme Bearer, or in X-API-Key.'), {
     'www-authenticate': CHALLENGES.missing,
   });
 export const credentialInvalid = (): RefusalError =>
@@ -130,6 +130,16 @@ export function summary(errors: readonly FieldError[]): string {
   return fields.length === 0 ? 'The request is not valid.' : `Not valid: ${shown}.`;
 }
 
+/** What would be right, by the keyword of JSON Schema and what it says. */
+const FIXES: Readonly<Record<string, (said: string) => string>> = {
+  type: (type) => (type === 'integer' ? 'a whole number, without quotes' : `the JSON type ${type}`),
+  minLength: (least) => `at least ${least} characters`,
+  maxLength: (most) => `at most ${most} characters`,
+  maxItems: (most) => `at most ${most} items`,
+  minimum: (least) => `at least ${least}`,
+  maximum: (most) => `at most ${most}`,
+};
+
 /** What Ajv found, in our words: the field as the caller wrote it, what is wrong, what would be right. */
 function fieldErrors(error: FastifyError): FieldError[] {
   return (error.validation ?? []).map(({ keyword, instancePath, params, message = 'is not valid' }) => {
@@ -145,7 +155,8 @@ function fieldErrors(error: FastifyError): FieldError[] {
       return { field: inside(params.additionalProperty), message: 'is no field of this request', fix: 'leave it out' };
     }
     if (keyword === 'required') return { field: inside(params.missingProperty), message: 'is missing', fix: 'give it' };
-    if (keyword === 'type') return { field, message: `must be of the JSON type ${String(params.type)}` };
-    return { field, message };
+    const fix = FIXES[keyword]?.(String(keyword === 'type' ? params.type : params.limit)) ?? 'as /openapi.json has it';
+    if (keyword === 'type') return { field, message: `must be of the JSON type ${String(params.type)}`, fix };
+    return { field, message, fix };
   });
 }

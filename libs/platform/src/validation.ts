@@ -33,9 +33,16 @@ export function fieldErrorsOf(errors: readonly ValidationError[], path = ''): Fi
   });
 }
 
+/** What is right for rules of class-validator that say so in one way everywhere. */
+const FIXES: Readonly<Record<string, string>> = {
+  isBoolean: 'true or false, without quotes',
+  isObject: 'an object, {…}',
+  nestedValidation: 'an object, {…}',
+};
+
 function fieldError(field: string, property: string, rule: string, message: string, context: unknown): FieldError {
   if (rule === 'whitelistValidation') return { field, message: 'is no field of this request', fix: 'leave it out' };
-  const fix = (context as { fix?: unknown } | undefined)?.fix;
+  const fix = (context as { fix?: unknown } | undefined)?.fix ?? FIXES[rule];
   const text = message.startsWith(`${property} `) ? message.slice(property.length + 1) : message;
   return typeof fix === 'string' ? { field, message: text, fix } : { field, message: text };
 }

@@ -3,12 +3,11 @@ import { channelDecider, getsTrail, keyspaceDecider, type ChannelState } from '@
 import type { Decisions } from '@keyledger/event-store';
 import { callerOf, reaches, RefusalError, scopeMissing, unavailable, type Caller } from '@keyledger/platform';
 import type { ChannelDirectory } from '@keyledger/read-model';
-import { assertGrantable } from '../access.js';
+import { assertGrantable, notThere } from '../access.js';
 
 const KNOWN_WITHIN_MS = 2000;
 
-export const noSuchChannel = (channelId: string): RefusalError =>
-  new RefusalError(refusal('NOT_FOUND', `There is no channel ${channelId}.`));
+export const noSuchChannel = (channelId: string, field?: string): RefusalError => notThere('channel', channelId, field);
 
 /** Whether a caller has to do with channels of an audience: whoever is bound to keyspaces with those of them only. */
 export function reachesAudience({ reach }: Caller, audience: ChannelAudience): boolean {

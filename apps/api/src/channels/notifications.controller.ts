@@ -65,7 +65,7 @@ export class NotificationsController {
     const mine = this.channels.ever().filter(({ channel }) => reachesAudience(caller, channel.audience));
     const ids = mine.map(({ channel }) => channel.channelId);
     if (channelId === undefined) return ids;
-    if (!ids.includes(channelId)) throw noSuchChannel(channelId);
+    if (!ids.includes(channelId)) throw noSuchChannel(channelId, 'channelId');
     return [channelId];
   }
 }

@@ -40,9 +40,9 @@ export class DeliveryReaders {
    * @throws RefusalError 404 for a key that is unknown or out of reach
    */
   async list(caller: Caller, keyId: string): Promise<DeliveryState[]> {
-    assertKeyId(keyId);
+    assertKeyId(keyId, 'keyId');
     const { state, events } = await this.decisions.load(keyDecider, streams.key(keyId));
-    if (!state || !reaches(caller.reach, state.keyspaceId)) throw noSuchKey(keyId);
+    if (!state || !reaches(caller.reach, state.keyspaceId)) throw noSuchKey(keyId, 'keyId');
     const secretIds = events.flatMap(({ event }) => ('secret' in event.data ? [event.data.secret.secretId] : []));
     const newest = secretIds.slice(-SECRETS_LISTED).reverse();
     const found = await Promise.all(newest.map((secretId) => this.replacing(keyId, secretId)));

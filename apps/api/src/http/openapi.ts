@@ -88,6 +88,7 @@ function spellOut(method: (typeof METHODS)[number], operation: Operation & { [TR
     ...(open ? [400, 503] : ALWAYS),
     ...refusals,
     ...(method === 'get' ? [] : [413, 415]),
+    ...(operation.parameters?.some((one) => 'in' in one && one.in === 'path') ? [413] : []),
     ...(conditional ? [412] : []),
     ...(repeatable ? [409, 422] : []),
   ];

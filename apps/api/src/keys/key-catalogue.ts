@@ -58,12 +58,19 @@ export class KeyCatalogue {
     return found;
   }
 
-  /** @throws RefusalError 404 for a keyspace that is unknown or out of reach; ReadModelUnavailable */
-  async list(caller: Caller, search: KeySearch): Promise<{ items: ListedKey[]; nextCursor?: string }> {
+  /**
+   * @param keyspaceField what the caller calls the keyspace
+   * @throws RefusalError 404 for a keyspace that is unknown or out of reach; ReadModelUnavailable
+   */
+  async list(
+    caller: Caller,
+    search: KeySearch,
+    keyspaceField = 'keyspaceId',
+  ): Promise<{ items: ListedKey[]; nextCursor?: string }> {
     const { keyspaceId, ownerId, unusedSince, limit = DEFAULT_LIMIT, cursor, ...rest } = search;
     if (keyspaceId !== undefined) {
       const known = reaches(caller.reach, keyspaceId) && (await this.readModel.keyspace(keyspaceId));
-      if (!known) throw noSuchKeyspace(keyspaceId);
+      if (!known) throw noSuchKeyspace(keyspaceId, keyspaceField);
     }
     const within = keyspaceId === undefined ? caller.reach : [keyspaceId];
     const owner = ownerId === undefined ? {} : { owner: ownerId };

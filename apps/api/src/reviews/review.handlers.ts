@@ -23,6 +23,9 @@ import { assertReviewId, decisionOf, noSuchReview, shown } from './review.view.j
 
 type Done = Accepted<ReviewState | undefined, ReviewEvent>;
 
+/** Where a review is named: in the path, or by a key that attests itself in its body. */
+const fieldOf = ({ as }: Attester): string | undefined => (as === 'holder' ? 'reviewId' : undefined);
+
 /** What is to become of one key, by a reviewer or by the key itself. */
 export class AttestAccess extends Command<Receipt<AttestedKey>> {
   constructor(
@@ -50,7 +53,7 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
   ) {}
 
   async execute(attestation: AttestAccess): Promise<Receipt<AttestedKey>> {
-    assertReviewId(attestation.reviewId);
+    assertReviewId(attestation.reviewId, fieldOf(attestation.attester));
     return this.receipts.same(attestation.intent, () => this.attest(attestation));
   }
 
@@ -61,7 +64,7 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
     const loaded = await this.decisions.load(reviewDecider, stream);
     const { state: review } = loaded;
     const held = review && (await this.keyFor(review, keyId, caller));
-    if (!held) throw noSuchReview(reviewId);
+    if (!held) throw noSuchReview(reviewId, fieldOf(attester));
     const before = this.decisions.recall(reviewDecider, loaded, context);
     // Repeated, it was judged on what was then.
     if (before) return this.answer(accepted(before), keyId, intent);
@@ -110,9 +113,9 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
   private async keyFor(review: ReviewState, keyId: string, { reach }: Caller): Promise<KeyState | undefined> {
     if (!review.keys.some(({ keyspaceId }) => reaches(reach, keyspaceId))) return undefined;
     const listed = review.keys.find((one) => one.keyId === keyId);
-    if (!listed || !reaches(reach, listed.keyspaceId)) throw noSuchKey(keyId);
+    if (!listed || !reaches(reach, listed.keyspaceId)) throw noSuchKey(keyId, 'keyId');
     const { state } = await this.decisions.load(keyDecider, streams.key(keyId));
-    if (!state) throw noSuchKey(keyId);
+    if (!state) throw noSuchKey(keyId, 'keyId');
     return state;
   }
 

@@ -1,7 +1,8 @@
-import { refusal, type Instant } from '@keyledger/contracts';
+import type { Instant } from '@keyledger/contracts';
 import type { ReviewCounts, ReviewedKeyView, ReviewStatus, ReviewView } from '@keyledger/contracts/http';
 import { attestedKeys, type Attestation, type ReviewState } from '@keyledger/domain';
-import { reaches, RefusalError, systemClock, type Caller, type Reach } from '@keyledger/platform';
+import { reaches, systemClock, type Caller, type Reach, type RefusalError } from '@keyledger/platform';
+import { notThere } from '../access.js';
 
 /** What lists need of a review, however many keys it has. */
 export interface ReviewSummary extends Pick<ReviewState, 'reviewId' | 'name' | 'filter' | 'dueAt' | 'startedAt'> {
@@ -12,14 +13,14 @@ export interface ReviewSummary extends Pick<ReviewState, 'reviewId' | 'name' | '
   counts: ReadonlyMap<string, ReviewCounts>;
 }
 
-export const noSuchReview = (reviewId: string): RefusalError =>
-  new RefusalError(refusal('NOT_FOUND', `There is no access review ${reviewId}.`));
+export const noSuchReview = (reviewId: string, field?: string): RefusalError =>
+  notThere('access review', reviewId, field);
 
 const REVIEW_ID = /^[0-9A-Za-z]{22}$/;
 
 /** @throws RefusalError 404 for what cannot be the id of a review, before it becomes part of a name in a store. */
-export function assertReviewId(reviewId: string): void {
-  if (!REVIEW_ID.test(reviewId)) throw noSuchReview(reviewId);
+export function assertReviewId(reviewId: string, field?: string): void {
+  if (!REVIEW_ID.test(reviewId)) throw noSuchReview(reviewId, field);
 }
 
 const none = (): ReviewCounts => ({ keys: 0, keep: 0, narrow: 0, revoke: 0, outstanding: 0 });

@@ -94,11 +94,8 @@ export class StartReviewHandler implements ICommandHandler<StartReview> {
     }
     const found: ReviewedKey[] = [];
     for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
-      const page = await this.catalogue.list(caller, {
-        ...search,
-        limit: PAGE,
-        ...(cursor !== undefined && { cursor }),
-      });
+      const asked = { ...search, limit: PAGE, ...(cursor !== undefined && { cursor }) };
+      const page = await this.catalogue.list(caller, asked, 'filter.keyspaceId');
       for (const { state: key } of page.items) {
         if (filter.state === undefined && isOver(key, now)) continue;
         if (scope !== undefined && !coveredByAny(key.scopes, scope)) continue;

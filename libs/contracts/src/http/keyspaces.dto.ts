@@ -125,7 +125,7 @@ export class PolicyInput {
 
   /** What a rotation does while an earlier one is in its grace: end the oldest secret at once, or be refused. */
   @Optional()
-  @IsIn(SECOND_ROTATION, { message: 'is neither "end-oldest" nor "refuse"' })
+  @IsIn(SECOND_ROTATION, oneOf(SECOND_ROTATION))
   secondRotation?: 'end-oldest' | 'refuse';
 
   /** Whether the holder of a secret key may rotate it with nothing but the key. */
