@@ -109,28 +109,36 @@ async function textOf(file: string, { stdin }: Terminal): Promise<string> {
 }
 
 /** The items of a JSON list, of `{"keys": [...]}`, or one a line. */
-function itemsOf(text: string, file: string): unknown[] {
-  const whole = parsed(text);
-  const list = isKeys(whole) ? whole.keys : whole;
-  if (Array.isArray(list)) return some(list, file);
-  const lines = text.split('\n').map((line, index) => ({ line: line.trim(), number: index + 1 }));
-  const items = lines
-    .filter(({ line }) => line !== '')
-    .map(({ line, number }) => {
-      const item = parsed(line);
-      if (typeof item === 'object' && item !== null && !Array.isArray(item)) return item;
-      throw new UsageError(`${file}, line ${number} is not a JSON object: write a JSON list, or one object a line`);
-    });
-  return some(items, file);
-}
-
-function some(items: unknown[], file: string): unknown[] {
+function itemsOf(text: string, file: string): object[] {
+  const items = listIn(parsed(text), file) ?? linesOf(text, file);
   if (items.length > 0) return items;
   throw new UsageError(`${file} holds no keys to import`);
 }
 
-function isKeys(value: unknown): value is { keys: unknown } {
-  return typeof value === 'object' && value !== null && 'keys' in value;
+function listIn(whole: unknown, file: string): object[] | undefined {
+  const list = isObject(whole) && 'keys' in whole ? whole.keys : whole;
+  if (Array.isArray(list)) {
+    const wrong = list.findIndex((item) => !isObject(item));
+    if (wrong < 0) return list as object[];
+    throw new UsageError(`${file}, item ${wrong + 1} is not a JSON object`);
+  }
+  if (list !== whole) throw new UsageError(`${file}: "keys" is no list`);
+  return undefined;
+}
+
+function linesOf(text: string, file: string): object[] {
+  const lines = text.split('\n').map((line, index) => ({ line: line.trim(), number: index + 1 }));
+  return lines
+    .filter(({ line }) => line !== '')
+    .map(({ line, number }) => {
+      const item = parsed(line);
+      if (isObject(item)) return item;
+      throw new UsageError(`${file}, line ${number} is not a JSON object: write a JSON list, or one object a line`);
+    });
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function parsed(text: string): unknown {
