@@ -62,7 +62,7 @@ async function run(args: readonly string[], env: Record<string, string> = { KEYL
   const code = await runCommandLine(args, {
     env: { KEYLEDGER_URL: url, ...env },
     stdin: Readable.from(stdin === '' ? [] : [stdin]),
-    stdout: { write: (text) => (out += text) },
+    stdout: { write: (text) => (out += text), put: async (text) => void (out += text) },
     stderr: { write: (text) => (err += text) },
   });
   return { code, out, err };
@@ -133,14 +133,50 @@ describe('the command line', () => {
     expect(err).toContain('line 2');
   });
 
-  it('says that nobody answers, with exit code 3', async () => {
+  it.each([
+    ['that does it once', ['keyspaces', 'update', 'acme', '--name', 'A']],
+    ['that has an Idempotency-Key', ['keys', 'revoke', 'k', '--reason', 'leaked']],
+  ])('says that nobody answers, with exit code 3, and that nothing was done, of a command %s', async (_, args) => {
     const gone = createServer();
     await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve));
     const { port } = gone.address() as AddressInfo;
     await new Promise((resolve) => gone.close(resolve));
     const nobody = `http://127.0.0.1:${port}`;
-    const { code, err } = await run(['--url', nobody, 'keyspaces', 'update', 'acme', '--name', 'A']);
+    const { code, err } = await run(['--url', nobody, ...args]);
     expect(code).toBe(EXIT.unreachable);
-    expect(err).toContain('is the system up?');
+    expect(err).toMatch(/^keyledger: \S+ refuses connections: is the system up\?.*\n$/);
+  });
+
+  it('names the Idempotency-Key of a change that may be done, where the command takes one', async () => {
+    const cut = createServer((request) => request.socket.destroy());
+    await new Promise<void>((resolve) => cut.listen(0, '127.0.0.1', resolve));
+    const at = ['--url', `http://127.0.0.1:${(cut.address() as AddressInfo).port}`];
+    const archived = await run([...at, 'keyspaces', 'archive', 'acme', '--idempotency-key', 'one-intent']);
+    expect(archived.err).toContain(
+      'It may have been done all the same. The same command with --idempotency-key one-int',
+    );
+    const updated = await run([...at, 'keyspaces', 'update', 'acme', '--name', 'A']);
+    expect(updated.err).toMatch(/It may have been done all the same\.\n$/);
+    expect([archived.code, updated.code]).toEqual([EXIT.unreachable, EXIT.unreachable]);
+    cut.close();
+  });
+
+  it('says no more than the server where that says that nothing was changed, but how to repeat it', async () => {
+    const away = createServer((_, response) => {
+      response.writeHead(503, { 'content-type': 'application/problem+json', 'retry-after': '0' });
+      response.end(JSON.stringify({ title: 'away', status: 503, code: 'UNAVAILABLE', detail: 'nothing was changed.' }));
+    });
+    await new Promise<void>((resolve) => away.listen(0, '127.0.0.1', resolve));
+    const at = ['--url', `http://127.0.0.1:${(away.address() as AddressInfo).port}`];
+    const { code, err } = await run([...at, 'keyspaces', 'archive', 'acme', '--idempotency-key', 'one-intent']);
+    expect(code).toBe(EXIT.unreachable);
+    expect(err).toContain('nothing was changed.\nThe same command with --idempotency-key one-intent');
+    expect(err).not.toContain('may have been done');
+    away.close();
+  });
+
+  it('gives examples that can be typed as they stand, with a pipe too', async () => {
+    const { out } = await run(['scan', '--help']);
+    expect(out).toContain('$ git diff --cached | keyledger scan --stdin\n');
   });
 });

@@ -24,7 +24,7 @@ export async function importKeys(
   for (let from = 0; from < items.length; from += BATCH) {
     const body = { keyspaceId, keys: items.slice(from, from + BATCH) };
     const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${from}` };
-    const part = await named(idempotencyKey, () =>
+    const part = await named(idempotencyKey, from > 0, () =>
       session.change<ImportResults>('POST', '/v1/keys/import', body, repeatable),
     );
     all.results.push(...part.results.map((result) => ({ ...result, index: from + result.index })));
@@ -59,7 +59,7 @@ export async function revokeKeys(
   const all: RevokeResults = { results: [], effective: true };
   const send = async (part: object): Promise<string | undefined> => {
     const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${all.results.length}` };
-    const answer = await named(idempotencyKey, () =>
+    const answer = await named(idempotencyKey, all.results.length > 0, () =>
       session.change<RevokeResults>('POST', '/v1/keys/revoke', { ...part, reason, comment }, repeatable),
     );
     all.results.push(...answer.results);
@@ -82,11 +82,13 @@ export async function revokeKeys(
 }
 
 /** A run of many requests that breaks off is repeated whole, under the key of the run and not of one request. */
-async function named<T>(idempotencyKey: string, work: () => Promise<T>): Promise<T> {
+async function named<T>(idempotencyKey: string, isPartDone: boolean, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof Unreachable) throw new Unreachable(error.message, error.problem, idempotencyKey);
+    if (error instanceof Unreachable) {
+      Object.assign(error, { idempotencyKey, mayBeDone: error.mayBeDone || isPartDone });
+    }
     throw error;
   }
 }

@@ -225,7 +225,10 @@ class System {
       'This is the first management key. It may do everything, and is shown only this once: keep it in a safe place.',
       `  export ${SETTINGS.cliKey.name}=${key}`,
     ];
-    this.terminal.stdout.write(`\n${lines.join('\n\n')}\n\n`);
+    this.terminal.stdout.put(`\n${lines.join('\n\n')}\n\n`).catch((error: Error) => {
+      const wayOut = 'nothing keeps it: stop, and start again on an empty data folder';
+      this.say(`the first management key could not be shown (${error.message}), and ${wayOut}`);
+    });
   }
 
   private say(line: string): void {
