@@ -15,6 +15,8 @@ export const EXIT = {
   found: 5,
   /** `audit verify`, `verify-receipt`, `fsck`: something does not fit; the first event that does not is named. */
   mismatch: 6,
+  /** `up` only: the configuration, or a file that it names, is wrong. As every process of ours ends on it (EX_CONFIG). */
+  misconfigured: 78,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 

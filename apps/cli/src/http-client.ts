@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HEADERS, type Problem } from '@keyledger/contracts';
 import { Interrupted, Refused, Unreachable, UsageError } from './exit.js';
+import { wasNeverSent, whyNoAnswer } from './no-answer.js';
 
 const ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 250;
@@ -223,25 +224,6 @@ function problemOf(status: number, body: unknown, url: URL): Partial<Problem> & 
   if (typeof body === 'object' && body !== null && 'title' in body) return { ...(body as Problem), status };
   const detail = `It answered ${status} with something that is not Keyledger's: is the URL right?`;
   return { status, title: `${url.origin} gave an unexpected answer`, detail };
-}
-
-/** What `fetch` throws, by its shape: its own reason hides behind `cause`. */
-interface FetchFailure {
-  name?: string;
-  message?: string;
-  cause?: { code?: string; message?: string };
-}
-
-const NEVER_SENT: readonly unknown[] = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'];
-
-const wasNeverSent = (error: unknown): boolean => NEVER_SENT.includes((error as FetchFailure).cause?.code);
-
-function whyNoAnswer(error: unknown, timeoutMs: number): string {
-  const { name, message, cause } = error as FetchFailure;
-  if (name === 'TimeoutError') return `did not answer within ${timeoutMs / 1000} s`;
-  if (cause?.code === 'ECONNREFUSED') return 'refuses connections: is the system up? (npm run up)';
-  if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') return 'has a name that cannot be resolved';
-  return `cannot be reached: ${cause?.message ?? message ?? String(error)}`;
 }
 
 /** Seconds of a Retry-After header as milliseconds; its date form is not worth a wait. */

@@ -16,8 +16,8 @@ export interface SecretRequest<T> {
   /** Under which name it stands in the answer. */
   name: keyof T & string;
   /** What it is the secret of, e.g. `key <id>`. */
-  of(answer: T): string;
-  text(answer: T): string;
+  of: (answer: T) => string;
+  text: (answer: T) => string;
 }
 
 /**

@@ -132,6 +132,7 @@ Exit codes:
   ${EXIT.notValid}  verify: the key is not valid for what was asked
   ${EXIT.found}  scan: keys were found
   ${EXIT.mismatch}  audit verify, audit fsck: something does not fit; the first event that does not is named
+  ${EXIT.misconfigured} up: the configuration is wrong; every variable that is wrong is named
 
 Examples:
   $ keyledger up
