@@ -134,7 +134,10 @@ export class HttpClient {
 
   private requestOf(call: Call): { url: URL; init: RequestInit } {
     const url = new URL(this.base);
-    url.pathname = url.pathname.replace(/\/$/, '') + call.path;
+    const pathname = url.pathname.replace(/\/$/, '') + call.path;
+    url.pathname = pathname;
+    // A part like ".." would have been resolved, and the request would go elsewhere.
+    if (url.pathname !== pathname) throw new UsageError(`"${call.path}" is no path of the api`);
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }

@@ -40,6 +40,8 @@ const COMMANDS = [
 ];
 const ISSUE = 'keys issue --keyspace acme --environment live --name billing --owner app-7'.split(' ');
 
+const FSCK = 'audit fsck --store kurrentdb://127.0.0.1:1?tls=false --checkpoints'.split(' ');
+
 let folder: string, server: Server, url: string;
 let requests = 0;
 beforeAll(async () => {
@@ -95,6 +97,14 @@ describe('the command line', () => {
     ['a file that is not there', ['keys', 'import', '/nonexistent/keys', '--keyspace', 'acme'], 'cannot be read'],
     ['verifying nothing', ['verify'], 'Standard input is empty'],
     ['a header of two lines', ['keyspaces', 'create', 'acme', '--reason', 'a\nb'], 'one line'],
+    ['a secret file without a name', [...ISSUE, '--secret-file', ''], 'names no file'],
+    ['a secret file of too long a name', [...ISSUE, '--secret-file', 'x'.repeat(256)], 'ENAMETOOLONG'],
+    ['a bundle that is not there', ['audit', 'verify', '/nonexistent/2026'], '/nonexistent/2026'],
+    ['a bundle that is no folder', ['audit', 'verify', '/dev/null'], 'no folder "/dev/null"'],
+    ['a store that is none', ['audit', 'fsck', '--store', 'bogus'], '--store: '],
+    ['checkpoints that are no folder', [...FSCK, '/dev/null'], '--checkpoints: there is no folder "/dev/null"'],
+    ['a folder without a checkpoint', [...FSCK, 'apps/cli'], 'there is no published checkpoint in "apps/cli"'],
+    ['one file for two proofs', ['audit', 'receipt', 'e', '--out', 'a', '--leaf', './a'], 'the same file'],
   ])('refuses %s as wrong usage and sends nothing', async (_, args, message) => {
     const before = requests;
     const { code, out, err } = await run(args);
@@ -102,6 +112,26 @@ describe('the command line', () => {
     expect(err).toContain(message);
     expect(out).toBe('');
     expect(requests).toBe(before);
+  });
+
+  it.each([
+    ['audit report inventory --out', 'audit report inventory --out'],
+    ['audit checkpoint --out', 'audit checkpoint --out'],
+    ['audit receipt --out', 'audit receipt --index 1 --out'],
+    ['audit receipt --leaf', 'audit receipt --index 1 --leaf'],
+    ['audit export --out', 'audit export --out'],
+  ])('looks at the place of %s before it sends anything', async (_, command) => {
+    const before = requests;
+    writeFileSync(join(folder, 'file'), '');
+    for (const place of ['', '/proc/keyledger/x', folder, join(folder, 'file', 'x'), join(folder, 'x'.repeat(256))]) {
+      const { code, err } = await run([...command.split(' '), place]);
+      expect({ code, err }).toEqual({ code: EXIT.usage, err: expect.stringMatching(/^keyledger: .*\n$/) });
+    }
+    expect(requests).toBe(before);
+    rmSync(join(folder, 'file'));
+    expect((await run([...command.split(' '), join(folder, 'new')])).code).toBe(EXIT.refused);
+    expect(requests).toBeGreaterThan(before);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   it('refuses to start without a management key', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { ImportResults, RevokeResults } from '@keyledger/contracts/http';
 import { EXIT, Unreachable, UsageError, type ExitCode } from '../exit.js';
+import { checkedId } from '../id.js';
 import { printable, type Terminal } from '../print.js';
 import type { ChangeOptions, Session } from '../session.js';
 
@@ -55,6 +56,7 @@ export async function revokeKeys(
   const byFilter = keyspace !== undefined || owner !== undefined;
   if (byFilter === keyIds.length > 0) throw new UsageError('Name either key ids, or --keyspace, --owner or both');
   if (byFilter && !options.yes) throw new UsageError('This ends every such key for good: add --yes to mean it');
+  for (const keyId of keyIds) checkedId(keyId, 'keyIds');
   const idempotencyKey = options.idempotencyKey ?? randomUUID();
   const all: RevokeResults = { results: [], effective: true };
   const send = async (part: object): Promise<string | undefined> => {

@@ -15,6 +15,7 @@ import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import { readSecretFile } from '../secret-file.js';
+import { pathTo } from '../id.js';
 import { giveNewSecret, type SecretOptions } from '../new-secret.js';
 import type { ChangeOptions, Session } from '../session.js';
 import { listen } from './listen.js';
@@ -255,7 +256,7 @@ async function jwkIn(file: string): Promise<unknown> {
   }
 }
 
-const pathOf = (id: string | undefined): string => `/v1/channels/${encodeURIComponent(id ?? '')}`;
+const pathOf = (id: string | undefined): string => pathTo('/v1/channels', id, 'channel');
 
 function audienceText({ audience }: ChannelView): string {
   if (audience === 'system') return 'system';

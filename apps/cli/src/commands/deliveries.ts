@@ -8,6 +8,7 @@ import { examples, yieldingSecret } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
+import { checkedId, pathTo } from '../id.js';
 import { interruptible } from '../interruption.js';
 import { placeFor, type SecretOptions } from '../new-secret.js';
 import type { Session } from '../session.js';
@@ -29,7 +30,11 @@ export function deliveriesCommand(runWith: RunWith): Command {
     .description('list the deliveries of a key, the newest first')
     .action(
       runWith(async (session, [keyId]) => {
-        const found = await session.call<DeliveryList>({ method: 'GET', path: '/v1/deliveries', query: { keyId } });
+        const found = await session.call<DeliveryList>({
+          method: 'GET',
+          path: '/v1/deliveries',
+          query: { keyId: checkedId(keyId, 'keyId') },
+        });
         session.show(found, () => table(found.items, COLUMNS, session.terminal));
       }),
     );
@@ -64,7 +69,7 @@ export function deliveriesCommand(runWith: RunWith): Command {
 /** Everything that can be wrong here is found out before the one request that takes the secret away. */
 async function pickUp(session: Session, deliveryId: string, options: PickUpOptions): Promise<void> {
   const { privateKey: file, secretFile, showSecret } = options;
-  const path = `/v1/deliveries/${encodeURIComponent(deliveryId)}`;
+  const path = pathTo('/v1/deliveries', deliveryId, 'deliveryId');
   const call = { method: 'GET', path, once: true } as const;
   if (file === undefined) {
     if (secretFile !== undefined || showSecret) {

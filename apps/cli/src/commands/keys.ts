@@ -4,6 +4,7 @@ import { EXIT, UsageError } from '../exit.js';
 import { changing, examples, list, pairs, wholeNumber, yieldingSecret } from '../options.js';
 import { owning, rotating, rotationOf, seconds, type RotationOptions } from '../key-options.js';
 import type { RunWith } from '../run.js';
+import { pathTo } from '../id.js';
 import { giveNewSecret, type SecretOptions } from '../new-secret.js';
 import type { ChangeOptions, Session } from '../session.js';
 import type {
@@ -335,5 +336,5 @@ function revokeMany(keys: Command, runWith: RunWith): void {
 const KEY_SECRET = { name: 'key', of: ({ keyId }: { keyId: string }) => `key ${keyId}` } as const;
 
 function pathOf(keyId: string): string {
-  return `/v1/keys/${encodeURIComponent(keyId)}`;
+  return pathTo('/v1/keys', keyId, 'keyId');
 }
