@@ -2,7 +2,20 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, startEventStore, startSystem, type System } from '../support/index.js';
@@ -92,6 +105,59 @@ describe('a secret', () => {
     expect(outcome.code).toBe(1);
     expect(JSON.parse(outcome.err)).toMatchObject({ code: 'POLICY', errors: [{ field: 'lifetime' }] });
     expect(existsSync(file)).toBe(false);
+  });
+});
+
+describe('a secret that cannot be given', () => {
+  const NAMED = /^The secret of key (\S+), which is made, .* --idempotency-key (\S+) gives it again\.$/m;
+
+  it.each([
+    ['a full disk', async () => openSync('/dev/full', 'w')],
+    ['a pipe that nobody reads', async () => 'pipe' as const],
+  ])('to %s is not lost: its key is named, and how to have it all the same', async (_, opened) => {
+    const stdout = await opened();
+    const command = [...ISSUE, '--name', 'not lost'];
+    const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', ...command, '--show-secret'], {
+      env: { ...process.env, KEYLEDGER_URL: system.api.baseUrl, KEYLEDGER_KEY: system.adminKey },
+      stdio: ['ignore', stdout, 'pipe'],
+    });
+    child.stdout?.destroy();
+    let err = '';
+    child.stderr?.setEncoding('utf8').on('data', (text) => (err += text));
+    const [code] = (await once(child, 'close')) as [number];
+    if (typeof stdout === 'number') closeSync(stdout);
+    expect(code).toBe(1);
+    const [, keyId = '', idempotencyKey = ''] = NAMED.exec(err) ?? [];
+    const again = await keyledger(...command, '--show-secret', '--json', '--idempotency-key', idempotencyKey);
+    expect(JSON.parse(again.out)).toMatchObject({ keyId, key: expect.stringMatching(WHOLE_KEY) });
+  });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('because %s came first is told by its Idempotency-Key, and leaves no file', async (signal, expected) => {
+    const into = path(signal);
+    mkdirSync(into);
+    const asked: string[] = [];
+    const silent = createServer((request) => {
+      asked.push(String(request.headers['idempotency-key']));
+      child.kill(signal);
+    });
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const command = [...ISSUE, '--name', 'interrupted', '--secret-file', join(into, 'c.key')];
+    const child = spawn(process.execPath, ['dist/apps/cli/src/main.js', ...command], {
+      env: { ...process.env, KEYLEDGER_URL: url, KEYLEDGER_KEY: system.adminKey },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let err = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => (err += text));
+    const [code] = (await once(child, 'close')) as [number];
+    silent.close();
+    expect(code).toBe(expected);
+    expect(asked).toHaveLength(1);
+    expect(err).toContain(`The same command with --idempotency-key ${asked[0]} does not do it twice.`);
+    expect(readdirSync(into)).toEqual([]);
   });
 });
 

@@ -169,8 +169,33 @@ describe('a start that cannot succeed', () => {
   it('names every variable that cannot be used', async () => {
     const env = { KEYLEDGER_API_PORT: 'seventy', KEYLEDGER_ADMIN_KEY: 'short', REDIS_URL: 'localhost' };
     const system = await up([], { env });
-    expect(await system.process.runToEnd()).toBe(1);
+    expect(await system.process.runToEnd()).toBe(78);
     for (const name of Object.keys(env)) expect(system.process.logs()).toContain(name);
     expect(system.process.logs()).not.toContain('short"');
   });
+
+  it.each([
+    ['a damaged sealing key', 'sealing.key', 'hello\n', 'base64'],
+    ['an empty sealing key', 'sealing.key', '', 'it is empty'],
+    ['a damaged signing key', 'signing.key', 'PRIVATE+KEY+keyledger.local/x+00000000+AAAA\n', 'entry 1'],
+    ['an empty signing key', 'signing.key', '\n', 'it is empty'],
+  ])('names the file of %s, and starts nothing', async (_, file, text, reason) => {
+    const system = await up([]);
+    mkdirSync(system.folder, { recursive: true });
+    writeFileSync(join(system.folder, file), text);
+    expect(await system.process.runToEnd()).toBe(78);
+    expect(system.process.logs()).toContain(join(system.folder, file));
+    expect(system.process.logs()).toContain(reason);
+    expect(system.process.logs()).not.toMatch(/KEYLEDGER_S|starting|hello|AAAA/);
+    expect(existsSync(join(system.folder, 'redis'))).toBe(false);
+  });
+
+  it.each(['/proc/keyledger', '/dev/null', '/dev/null/data'])(
+    'is refused on %s, which is no folder',
+    async (folder) => {
+      const system = await up(ONLY, { folder });
+      expect(await system.process.runToEnd()).toBe(78);
+      expect(system.process.logs()).toContain(`KEYLEDGER_DATA_DIR is "${folder}", which cannot be used`);
+    },
+  );
 });

@@ -15,6 +15,8 @@ export const EXIT = {
   found: 5,
   /** `audit verify`, `verify-receipt`, `fsck`: something does not fit; the first event that does not is named. */
   mismatch: 6,
+  /** `up` only: the configuration, or a file that it names, is wrong. As every process of ours ends on it (EX_CONFIG). */
+  misconfigured: 78,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
@@ -30,15 +32,22 @@ export class Refused extends Error {
 
 /** No answer, or one that says that a part of the system is away. */
 export class Unreachable extends Error {
-  /**
-   * @param idempotencyKey set when the request may have been carried out all the same: the command, repeated with this
-   * key, gives the receipt of the first try instead of doing it twice.
-   */
+  /** Of a change: a try of it was not answered, so that it may have been carried out all the same. */
+  mayBeDone = false;
+  /** Of a change: repeated with it, it gives the receipt of a try that was carried out. */
+  idempotencyKey?: string | undefined;
+
   constructor(
     message: string,
     readonly problem?: Partial<Problem>,
-    readonly idempotencyKey?: string,
   ) {
     super(message);
+  }
+}
+
+/** A signal came before the answer. */
+export class Interrupted extends Unreachable {
+  constructor(readonly signal: 'SIGINT' | 'SIGTERM') {
+    super(`${signal} came before the answer`);
   }
 }

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Refused, Unreachable, UsageError } from './exit.js';
+import { Interrupted, Refused, Unreachable, UsageError } from './exit.js';
 import { HttpClient } from './http-client.js';
 
 let server: Server | undefined;
@@ -67,6 +67,34 @@ describe('a call to the api', () => {
     expect(error).toBeInstanceOf(Unreachable);
     expect(error).toMatchObject({ idempotencyKey: 'one-intent', problem: { code: 'UNAVAILABLE' } });
     expect(seen).toHaveLength(3);
+  });
+
+  it.each([
+    ['may be done where a try of it was not answered', [cutOff, unavailable], true],
+    ['may be done where a gateway answers for the server', [json(502, {})], true],
+    ['is what every answer says it is', [unavailable], false],
+  ])('that changes something %s', async (_, answers, mayBeDone) => {
+    const { url } = await serving(...answers);
+    const call = clientOf(url).call({ method: 'POST', path: '/v1/keys', body: {}, idempotencyKey: 'one-intent' });
+    await expect(call).rejects.toMatchObject({ mayBeDone });
+  });
+
+  it('may be done where a signal ends the wait for the answer, and is not asked again', async () => {
+    const stop = new AbortController();
+    const { url, seen } = await serving(() => stop.abort('SIGTERM'));
+    const call = {
+      method: 'POST',
+      path: '/v1/keys',
+      body: {},
+      idempotencyKey: 'one-intent',
+      stop: stop.signal,
+    } as const;
+    const error = await clientOf(url)
+      .call(call)
+      .catch((failure: unknown) => failure);
+    expect(error).toBeInstanceOf(Interrupted);
+    expect(error).toMatchObject({ signal: 'SIGTERM', mayBeDone: true, idempotencyKey: 'one-intent' });
+    expect(seen).toHaveLength(1);
   });
 
   it('is sent once when repeating it could do it twice', async () => {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HEADERS, type Problem } from '@keyledger/contracts';
-import { Refused, Unreachable, UsageError } from './exit.js';
+import { Interrupted, Refused, Unreachable, UsageError } from './exit.js';
+import { wasNeverSent, whyNoAnswer } from './no-answer.js';
 
 const ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 250;
@@ -36,6 +37,8 @@ export interface Call {
   readOnly?: boolean;
   /** A GET that takes away what it gives: sent once. */
   once?: boolean;
+  /** Ends the wait for an answer; its reason is the signal that came (`interruptible`). */
+  stop?: AbortSignal | undefined;
 }
 
 /**
@@ -43,7 +46,8 @@ export interface Call {
  * Idempotency-Key) is tried at most three times when the network fails, when a part of the server is away, or when the
  * first try of the same Idempotency-Key still runs. Redirects are not followed, so that the credential goes nowhere else.
  *
- * @throws Refused for an answer that says no, Unreachable for none or a 502, 503, 504, UsageError for an unusable URL.
+ * @throws Refused for an answer that says no, Unreachable for none or a 502, 503, 504, Interrupted (one of these) where
+ * `stop` came first, UsageError for an unusable URL.
  */
 export class HttpClient {
   private readonly base: URL;
@@ -53,14 +57,18 @@ export class HttpClient {
   }
 
   async call<T>(call: Call): Promise<T> {
-    const isHarmless = call.method === 'GET' || call.readOnly || call.idempotencyKey;
-    const attempts = isHarmless && !call.once ? ATTEMPTS : 1;
+    const isChange = call.once || (call.method !== 'GET' && !call.readOnly);
+    const attempts = isChange && (call.once || call.idempotencyKey === undefined) ? 1 : ATTEMPTS;
     const request = this.requestOf(call);
+    let mayBeDone = false;
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.attempt(call, request);
       if (!('failure' in outcome)) return outcome.body as T;
-      if (!outcome.again || attempt >= attempts) throw outcome.failure;
-      await delay(outcome.pauseMs ?? FIRST_PAUSE_MS * 4 ** (attempt - 1));
+      const { failure, again, isOpen, pauseMs = FIRST_PAUSE_MS * 4 ** (attempt - 1) } = outcome;
+      mayBeDone ||= isOpen;
+      const open = { mayBeDone: isChange && mayBeDone, idempotencyKey: call.idempotencyKey };
+      if (!again || attempt >= attempts) throw failure instanceof Unreachable ? Object.assign(failure, open) : failure;
+      if (!(await paused(pauseMs, call.stop))) throw Object.assign(interrupted(call.stop), open);
     }
   }
 
@@ -126,7 +134,10 @@ export class HttpClient {
 
   private requestOf(call: Call): { url: URL; init: RequestInit } {
     const url = new URL(this.base);
-    url.pathname = url.pathname.replace(/\/$/, '') + call.path;
+    const pathname = url.pathname.replace(/\/$/, '') + call.path;
+    url.pathname = pathname;
+    // A part like ".." would have been resolved, and the request would go elsewhere.
+    if (url.pathname !== pathname) throw new UsageError(`"${call.path}" is no path of the api`);
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
@@ -148,31 +159,44 @@ export class HttpClient {
     return { url, init: { ...init, body: JSON.stringify(call.body) } };
   }
 
-  private async attempt(
-    call: Call,
-    { url, init }: { url: URL; init: RequestInit },
-  ): Promise<{ body: unknown } | { failure: Error; again: boolean; pauseMs?: number | undefined }> {
+  private async attempt(call: Call, { url, init }: { url: URL; init: RequestInit }): Promise<Outcome> {
     const timeoutMs = call.timeoutMs ?? this.options.timeoutMs;
+    const ends = [AbortSignal.timeout(timeoutMs), ...(call.stop ? [call.stop] : [])];
     let status: number, text: string, retryAfter: string | null;
     try {
-      const response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs) });
+      const response = await fetch(url, { ...init, signal: AbortSignal.any(ends) });
       ({ status } = response);
       retryAfter = response.headers.get('retry-after');
       text = await response.text();
     } catch (error) {
+      if (call.stop?.aborted) return { failure: interrupted(call.stop), again: false, isOpen: true };
       const message = `${this.base.origin} ${whyNoAnswer(error, timeoutMs)}`;
-      return { failure: new Unreachable(message, undefined, call.idempotencyKey), again: true };
+      return { failure: new Unreachable(message), again: true, isOpen: !wasNeverSent(error) };
     }
     const body = status === 204 ? null : call.as === 'text' && status < 300 ? text : parseJson(text);
     if (status >= 200 && status < 300 && body !== undefined) return { body };
     const problem = problemOf(status, body, url);
+    const pauseMs = pauseOf(retryAfter);
     if ([502, 503, 504].includes(status)) {
-      const failure = new Unreachable(problem.title, problem, call.idempotencyKey);
-      return { failure, again: true, pauseMs: pauseOf(retryAfter) };
+      // What Keyledger itself answers says what became of the change; a gateway before it does not know.
+      return { failure: new Unreachable(problem.title, problem), again: true, isOpen: !problem.code, pauseMs };
     }
-    return { failure: new Refused(problem), again: problem.code === 'IN_PROGRESS', pauseMs: pauseOf(retryAfter) };
+    const isRunning = problem.code === 'IN_PROGRESS';
+    return { failure: new Refused(problem), again: isRunning, isOpen: isRunning, pauseMs };
   }
 }
+
+/** What came of one try. `isOpen`: a change may have been carried out. */
+type Outcome = { body: unknown } | { failure: Error; again: boolean; isOpen: boolean; pauseMs?: number | undefined };
+
+/** Whether the pause came to its end. */
+async function paused(ms: number, stop: AbortSignal | undefined): Promise<boolean> {
+  await delay(ms, undefined, stop && { signal: stop }).catch(() => undefined);
+  return !stop?.aborted;
+}
+
+const interrupted = (stop: AbortSignal | undefined): Interrupted =>
+  new Interrupted(stop?.reason as Interrupted['signal']);
 
 function baseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -203,21 +227,6 @@ function problemOf(status: number, body: unknown, url: URL): Partial<Problem> & 
   if (typeof body === 'object' && body !== null && 'title' in body) return { ...(body as Problem), status };
   const detail = `It answered ${status} with something that is not Keyledger's: is the URL right?`;
   return { status, title: `${url.origin} gave an unexpected answer`, detail };
-}
-
-/** What `fetch` throws, by its shape: its own reason hides behind `cause`. */
-interface FetchFailure {
-  name?: string;
-  message?: string;
-  cause?: { code?: string; message?: string };
-}
-
-function whyNoAnswer(error: unknown, timeoutMs: number): string {
-  const { name, message, cause } = error as FetchFailure;
-  if (name === 'TimeoutError') return `did not answer within ${timeoutMs / 1000} s`;
-  if (cause?.code === 'ECONNREFUSED') return 'refuses connections: is the system up? (npm run up)';
-  if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') return 'has a name that cannot be resolved';
-  return `cannot be reached: ${cause?.message ?? message ?? String(error)}`;
 }
 
 /** Seconds of a Retry-After header as milliseconds; its date form is not worth a wait. */

@@ -47,8 +47,9 @@ export function yieldingSecret(command: Command): Command {
     .option('--show-secret', 'show the secret on standard output');
 }
 
-/** Examples at the end of a command's help. */
+/** Examples at the end of a command's help, each without its `keyledger`, unless that stands behind a pipe. */
 export function examples(command: Command, ...lines: string[]): Command {
   const heading = lines.length === 1 ? 'Example' : 'Examples';
-  return command.addHelpText('after', `\n${heading}:\n${lines.map((line) => `  $ keyledger ${line}`).join('\n')}`);
+  const shown = lines.map((line) => `  $ ${line.includes('| keyledger ') ? '' : 'keyledger '}${line}`);
+  return command.addHelpText('after', `\n${heading}:\n${shown.join('\n')}`);
 }

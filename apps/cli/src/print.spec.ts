@@ -10,7 +10,11 @@ const columns = [
 ];
 
 function terminal(width?: number): Terminal {
-  const output = { write: () => undefined, ...(width !== undefined && { isTTY: true, columns: width }) };
+  const output = {
+    write: () => undefined,
+    put: async () => undefined,
+    ...(width !== undefined && { isTTY: true, columns: width }),
+  };
   return { env: { NO_COLOR: '1' }, stdin: Readable.from([]), stdout: output, stderr: output };
 }
 

@@ -4,14 +4,19 @@ import type { Problem } from '@keyledger/contracts';
 export interface Terminal {
   env: Record<string, string | undefined>;
   stdin: AsyncIterable<Buffer | string> & { isTTY?: boolean };
-  stdout: Output;
+  stdout: AnswerOutput;
   stderr: Output;
 }
 
 export interface Output {
   write(text: string): unknown;
   isTTY?: boolean;
-  columns?: number;
+  columns?: number | undefined;
+}
+
+export interface AnswerOutput extends Output {
+  /** As `write`, for what cannot be had again: resolves once it is out. @throws Error if it cannot be written */
+  put(text: string): Promise<void>;
 }
 
 /** The JSON of the API as it came, for programs. */

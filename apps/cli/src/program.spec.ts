@@ -40,6 +40,8 @@ const COMMANDS = [
 ];
 const ISSUE = 'keys issue --keyspace acme --environment live --name billing --owner app-7'.split(' ');
 
+const FSCK = 'audit fsck --store kurrentdb://127.0.0.1:1?tls=false --checkpoints'.split(' ');
+
 let folder: string, server: Server, url: string;
 let requests = 0;
 beforeAll(async () => {
@@ -62,7 +64,7 @@ async function run(args: readonly string[], env: Record<string, string> = { KEYL
   const code = await runCommandLine(args, {
     env: { KEYLEDGER_URL: url, ...env },
     stdin: Readable.from(stdin === '' ? [] : [stdin]),
-    stdout: { write: (text) => (out += text) },
+    stdout: { write: (text) => (out += text), put: async (text) => void (out += text) },
     stderr: { write: (text) => (err += text) },
   });
   return { code, out, err };
@@ -95,6 +97,14 @@ describe('the command line', () => {
     ['a file that is not there', ['keys', 'import', '/nonexistent/keys', '--keyspace', 'acme'], 'cannot be read'],
     ['verifying nothing', ['verify'], 'Standard input is empty'],
     ['a header of two lines', ['keyspaces', 'create', 'acme', '--reason', 'a\nb'], 'one line'],
+    ['a secret file without a name', [...ISSUE, '--secret-file', ''], 'names no file'],
+    ['a secret file of too long a name', [...ISSUE, '--secret-file', 'x'.repeat(256)], 'ENAMETOOLONG'],
+    ['a bundle that is not there', ['audit', 'verify', '/nonexistent/2026'], '/nonexistent/2026'],
+    ['a bundle that is no folder', ['audit', 'verify', '/dev/null'], 'no folder "/dev/null"'],
+    ['a store that is none', ['audit', 'fsck', '--store', 'bogus'], '--store: '],
+    ['checkpoints that are no folder', [...FSCK, '/dev/null'], '--checkpoints: there is no folder "/dev/null"'],
+    ['a folder without a checkpoint', [...FSCK, 'apps/cli'], 'there is no published checkpoint in "apps/cli"'],
+    ['one file for two proofs', ['audit', 'receipt', 'e', '--out', 'a', '--leaf', './a'], 'the same file'],
   ])('refuses %s as wrong usage and sends nothing', async (_, args, message) => {
     const before = requests;
     const { code, out, err } = await run(args);
@@ -102,6 +112,26 @@ describe('the command line', () => {
     expect(err).toContain(message);
     expect(out).toBe('');
     expect(requests).toBe(before);
+  });
+
+  it.each([
+    ['audit report inventory --out', 'audit report inventory --out'],
+    ['audit checkpoint --out', 'audit checkpoint --out'],
+    ['audit receipt --out', 'audit receipt --index 1 --out'],
+    ['audit receipt --leaf', 'audit receipt --index 1 --leaf'],
+    ['audit export --out', 'audit export --out'],
+  ])('looks at the place of %s before it sends anything', async (_, command) => {
+    const before = requests;
+    writeFileSync(join(folder, 'file'), '');
+    for (const place of ['', '/proc/keyledger/x', folder, join(folder, 'file', 'x'), join(folder, 'x'.repeat(256))]) {
+      const { code, err } = await run([...command.split(' '), place]);
+      expect({ code, err }).toEqual({ code: EXIT.usage, err: expect.stringMatching(/^keyledger: .*\n$/) });
+    }
+    expect(requests).toBe(before);
+    rmSync(join(folder, 'file'));
+    expect((await run([...command.split(' '), join(folder, 'new')])).code).toBe(EXIT.refused);
+    expect(requests).toBeGreaterThan(before);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   it('refuses to start without a management key', async () => {
@@ -133,14 +163,50 @@ describe('the command line', () => {
     expect(err).toContain('line 2');
   });
 
-  it('says that nobody answers, with exit code 3', async () => {
+  it.each([
+    ['that does it once', ['keyspaces', 'update', 'acme', '--name', 'A']],
+    ['that has an Idempotency-Key', ['keys', 'revoke', 'k', '--reason', 'leaked']],
+  ])('says that nobody answers, with exit code 3, and that nothing was done, of a command %s', async (_, args) => {
     const gone = createServer();
     await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve));
     const { port } = gone.address() as AddressInfo;
     await new Promise((resolve) => gone.close(resolve));
     const nobody = `http://127.0.0.1:${port}`;
-    const { code, err } = await run(['--url', nobody, 'keyspaces', 'update', 'acme', '--name', 'A']);
+    const { code, err } = await run(['--url', nobody, ...args]);
     expect(code).toBe(EXIT.unreachable);
-    expect(err).toContain('is the system up?');
+    expect(err).toMatch(/^keyledger: \S+ refuses connections: is the system up\?.*\n$/);
+  });
+
+  it('names the Idempotency-Key of a change that may be done, where the command takes one', async () => {
+    const cut = createServer((request) => request.socket.destroy());
+    await new Promise<void>((resolve) => cut.listen(0, '127.0.0.1', resolve));
+    const at = ['--url', `http://127.0.0.1:${(cut.address() as AddressInfo).port}`];
+    const archived = await run([...at, 'keyspaces', 'archive', 'acme', '--idempotency-key', 'one-intent']);
+    expect(archived.err).toContain(
+      'It may have been done all the same. The same command with --idempotency-key one-int',
+    );
+    const updated = await run([...at, 'keyspaces', 'update', 'acme', '--name', 'A']);
+    expect(updated.err).toMatch(/It may have been done all the same\.\n$/);
+    expect([archived.code, updated.code]).toEqual([EXIT.unreachable, EXIT.unreachable]);
+    cut.close();
+  });
+
+  it('says no more than the server where that says that nothing was changed, but how to repeat it', async () => {
+    const away = createServer((_, response) => {
+      response.writeHead(503, { 'content-type': 'application/problem+json', 'retry-after': '0' });
+      response.end(JSON.stringify({ title: 'away', status: 503, code: 'UNAVAILABLE', detail: 'nothing was changed.' }));
+    });
+    await new Promise<void>((resolve) => away.listen(0, '127.0.0.1', resolve));
+    const at = ['--url', `http://127.0.0.1:${(away.address() as AddressInfo).port}`];
+    const { code, err } = await run([...at, 'keyspaces', 'archive', 'acme', '--idempotency-key', 'one-intent']);
+    expect(code).toBe(EXIT.unreachable);
+    expect(err).toContain('nothing was changed.\nThe same command with --idempotency-key one-intent');
+    expect(err).not.toContain('may have been done');
+    away.close();
+  });
+
+  it('gives examples that can be typed as they stand, with a pipe too', async () => {
+    const { out } = await run(['scan', '--help']);
+    expect(out).toContain('$ git diff --cached | keyledger scan --stdin\n');
   });
 });

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
-import { EXIT, Refused, Unreachable, UsageError, type ExitCode } from './exit.js';
+import { constants } from 'node:os';
+import { EXIT, Interrupted, Refused, Unreachable, UsageError } from './exit.js';
 import { wholeNumber } from './options.js';
 import { json, printable, problemText, type Terminal } from './print.js';
 import type { RunWith } from './run.js';
@@ -30,10 +31,12 @@ const COMMANDS: Record<string, (runWith: RunWith) => Promise<Command>> = {
  */
 export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
   let code: number = EXIT.ok;
+  let running: Command | undefined;
   const runWith: RunWith =
     (run) =>
     async (...given) => {
       const command = given.at(-1) as Command;
+      running = command;
       const session = new Session(terminal, command);
       code = (await run(session, command.args as never, command.opts<never>())) ?? EXIT.ok;
     };
@@ -43,7 +46,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     await program.parseAsync([...args], { from: 'user' });
     return code;
   } catch (error) {
-    return report(error, program.opts<GlobalOptions>(), terminal);
+    return report(error, program.opts<GlobalOptions>(), terminal, isRepeatable(running));
   }
 }
 
@@ -79,7 +82,11 @@ function inheriting(command: Command, parent: Command): Command {
   return command;
 }
 
-function report(error: unknown, options: GlobalOptions, terminal: Terminal): ExitCode {
+const isRepeatable = (command: Command | undefined): boolean =>
+  command?.options.some(({ long }) => long === '--idempotency-key') === true;
+
+/** @param repeatable whether the command can be told the Idempotency-Key of an earlier run */
+function report(error: unknown, options: GlobalOptions, terminal: Terminal, repeatable: boolean): number {
   const say = (text: string): void => void terminal.stderr.write(text);
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof UsageError) {
@@ -93,15 +100,23 @@ function report(error: unknown, options: GlobalOptions, terminal: Terminal): Exi
   }
   if (error instanceof Refused) return EXIT.refused;
   if (error instanceof Unreachable) {
-    if (error.idempotencyKey !== undefined) say(maybeDone(error.idempotencyKey));
-    return EXIT.unreachable;
+    say(whatBecameOf(error, repeatable));
+    return error instanceof Interrupted ? 128 + constants.signals[error.signal] : EXIT.unreachable;
   }
   say(`keyledger: ${printable(error instanceof Error ? error.message : String(error))}\n`);
   return EXIT.refused;
 }
 
-function maybeDone(idempotencyKey: string): string {
-  return `It may have been done all the same. The same command with --idempotency-key ${idempotencyKey} does not do it twice.\n`;
+/** Of a change without an answer, or with one that says no more than that it may be repeated. */
+function whatBecameOf({ mayBeDone, problem, idempotencyKey }: Unreachable, repeatable: boolean): string {
+  const isSent = mayBeDone || problem?.code !== undefined;
+  const sentences = [
+    ...(mayBeDone ? ['It may have been done all the same.'] : []),
+    ...(isSent && repeatable && idempotencyKey !== undefined
+      ? [`The same command with --idempotency-key ${idempotencyKey} does not do it twice.`]
+      : []),
+  ];
+  return sentences.length === 0 ? '' : `${sentences.join(' ')}\n`;
 }
 
 const EPILOGUE = `
@@ -117,6 +132,7 @@ Exit codes:
   ${EXIT.notValid}  verify: the key is not valid for what was asked
   ${EXIT.found}  scan: keys were found
   ${EXIT.mismatch}  audit verify, audit fsck: something does not fit; the first event that does not is named
+  ${EXIT.misconfigured} up: the configuration is wrong; every variable that is wrong is named
 
 Examples:
   $ keyledger up

@@ -30,6 +30,22 @@ describe('a file for a secret', () => {
     expect(readFileSync(join(folder, 'taken'), 'utf8')).toBe('something');
   });
 
+  it.each([
+    ['no name', () => ''],
+    ['the name of a folder', () => join(folder, 'new/')],
+    ['a name that no file may have', () => join(folder, 'x'.repeat(256))],
+  ])('is refused before any request when it has %s', async (_, path) => {
+    await expect(SecretFile.reserve(path())).rejects.toBeInstanceOf(UsageError);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('may have the longest name that a file may have', async () => {
+    const name = 'x'.repeat(255);
+    const file = await SecretFile.reserve(join(folder, name));
+    await file.write('acme_live_x');
+    expect(readdirSync(folder)).toEqual([name]);
+  });
+
   it('is refused before any request when its folder does not exist', async () => {
     await expect(SecretFile.reserve(join(folder, 'none', 'billing.key'))).rejects.toBeInstanceOf(UsageError);
   });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, lstat, open, readFile, rm, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { UsageError } from './exit.js';
 
 /** More than any key is long, so that the room for it is there before the key is. */
@@ -19,17 +19,22 @@ export class SecretFile {
     private readonly handle: FileHandle,
   ) {}
 
-  /** @throws UsageError if the file exists or cannot be made. */
+  /** @throws UsageError if the name is none, the file exists, or it cannot be made. */
   static async reserve(path: string): Promise<SecretFile> {
-    if (await exists(path)) throw new UsageError(`${path} exists and is not overwritten: choose another file`);
-    const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+    if (path === '' || path.endsWith(sep)) throw new UsageError(`"${path}" names no file for a secret`);
+    const draft = join(dirname(path), `.keyledger.${randomBytes(6).toString('hex')}`);
+    let handle: FileHandle | undefined;
     try {
-      const handle = await open(draft, 'wx', 0o600);
+      // Asked of the name itself too: the draft's may be fine where this one is too long.
+      if (await exists(path)) throw new UsageError(`${path} exists and is not overwritten: choose another file`);
+      handle = await open(draft, 'wx', 0o600);
       await handle.writeFile(' '.repeat(RESERVED_BYTES));
       await handle.sync();
       return new SecretFile(path, draft, handle);
     } catch (error) {
-      await rm(draft, { force: true });
+      await handle?.close();
+      if (handle) await rm(draft, { force: true });
+      if (error instanceof UsageError) throw error;
       throw new UsageError(`${path} cannot be written: ${messageOf(error)}`);
     }
   }
@@ -83,7 +88,10 @@ export async function readSecretFile(path: string): Promise<string> {
 async function exists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
-    () => false,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw error;
+    },
   );
 }
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { UsageError } from './exit.js';
 import type { Call, HttpClient } from './http-client.js';
+import { interruptible } from './interruption.js';
 import { json, type Terminal } from './print.js';
-import type { SecretFile } from './secret-file.js';
 import { VERSION } from './version.js';
 
 export const DEFAULT_URL = 'http://127.0.0.1:7400';
@@ -29,18 +29,8 @@ export interface ChangeMode {
   /** A POST that knows no Idempotency-Key: sent once. */
   once?: boolean;
   timeoutMs?: number;
-}
-
-/** Options of the commands whose answer holds a secret. */
-export interface SecretOptions {
-  secretFile?: string;
-  showSecret?: boolean;
-}
-
-/** Takes one secret. `put` says whether it may be shown too. */
-export interface SecretPlace {
-  discard(): Promise<void>;
-  put(secret: string): Promise<boolean>;
+  /** Whoever has to take something back when a signal comes hears it himself (`interruptible`). */
+  stop?: AbortSignal;
 }
 
 /** One run of a command: its options, its way to the server and its way to the person or program that called it. */
@@ -89,76 +79,35 @@ export class Session {
     options: ChangeOptions & ChangeMode,
   ): Promise<T> {
     const { ifMatch, once, timeoutMs, reason, onBehalfOf } = options;
+    if (!options.stop) return interruptible((stop) => this.change(method, path, body, { ...options, stop }));
     const headers = { 'if-match': ifMatch === undefined ? undefined : `"${ifMatch}"` };
     const idempotencyKey = method === 'POST' && !once ? (options.idempotencyKey ?? crypto.randomUUID()) : undefined;
-    return this.call<T>({ method, path, body, headers, reason, onBehalfOf, idempotencyKey, timeoutMs });
-  }
-
-  /**
-   * A change whose answer holds a new secret under `key`, or under the name given. The answer comes back without it; the secret goes to the file
-   * or to standard output as the options say, and nowhere without them.
-   */
-  async changeWithSecret<T extends { [K in N]?: string }, N extends string = 'key'>(
-    path: string,
-    body: unknown,
-    options: ChangeOptions & SecretOptions,
-    name: N = 'key' as N,
-  ): Promise<T> {
-    const { secretFile, showSecret } = options;
-    if (secretFile === undefined && !showSecret) {
-      throw new UsageError(
-        'The answer will hold a secret, this once: say where it goes, --secret-file FILE or --show-secret',
-      );
-    }
-    await this.credential();
-    const idempotencyKey = options.idempotencyKey ?? crypto.randomUUID();
-    const file = secretFile === undefined ? undefined : await reserve(secretFile);
-    let answer: T;
-    try {
-      answer = await this.change<T>('POST', path, body, { ...options, idempotencyKey });
-    } catch (error) {
-      await file?.discard();
-      throw error;
-    }
-    const { [name]: key, ...rest } = answer;
-    if (key === undefined) {
-      await file?.discard();
-      this.note('The secret of this receipt was given out before and is not given again.');
-    } else if (file) {
-      await this.save(file, key, idempotencyKey);
-    }
-    return (showSecret ? answer : rest) as unknown as T;
-  }
-
-  /** Where a secret goes that a command will have: reserved before it is asked for. @throws UsageError */
-  async placeFor({ secretFile, showSecret }: SecretOptions): Promise<SecretPlace> {
-    if (secretFile === undefined && !showSecret) {
-      throw new UsageError('There will be a secret: say where it goes, --secret-file FILE or --show-secret');
-    }
-    const file = secretFile === undefined ? undefined : await reserve(secretFile);
-    return {
-      discard: async () => file?.discard(),
-      put: async (secret) => {
-        await file?.write(secret);
-        if (file) this.note(`The secret is in ${file.path}; it is not shown again.`);
-        return showSecret === true;
-      },
-    };
-  }
-
-  private async save(file: SecretFile, key: string, idempotencyKey: string): Promise<void> {
-    try {
-      await file.write(key);
-    } catch (error) {
-      this.note(`Within ten minutes the same command with --idempotency-key ${idempotencyKey} gives the secret again.`);
-      throw error;
-    }
-    this.note(`The secret is in ${file.path}; it is not shown again.`);
+    return this.call<T>({
+      method,
+      path,
+      body,
+      headers,
+      reason,
+      onBehalfOf,
+      idempotencyKey,
+      timeoutMs,
+      stop: options.stop,
+    });
   }
 
   /** The answer as it came for `--json`, else as text. */
   show(answer: unknown, text: () => string): void {
     this.terminal.stdout.write(this.options.json ? json(answer) : text());
+  }
+
+  /** As `show`, for what cannot be had again. @throws Error if it cannot be written */
+  async put(answer: unknown, text: () => string): Promise<void> {
+    await this.terminal.stdout.put(this.options.json ? json(answer) : text());
+  }
+
+  /** @throws UsageError without a credential */
+  async requireCredential(): Promise<void> {
+    await this.credential();
   }
 
   /** A line for the person beside the answer. */
@@ -184,9 +133,4 @@ export class Session {
     }
     return credential;
   }
-}
-
-async function reserve(path: string): Promise<SecretFile> {
-  const { SecretFile } = await import('./secret-file.js');
-  return SecretFile.reserve(path);
 }

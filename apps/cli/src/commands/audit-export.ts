@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
   linesFrom,
@@ -12,6 +12,7 @@ import {
 import { instantOf } from '@keyledger/contracts';
 import type { AuditKeyList, CheckpointList, CheckpointView, ExportRangeView } from '@keyledger/contracts/http';
 import { Refused, Unreachable, UsageError } from '../exit.js';
+import { makeFolder } from '../folders.js';
 import { fields } from '../print.js';
 import type { Session } from '../session.js';
 
@@ -30,6 +31,7 @@ const CHECKPOINTS_KEPT = 256;
 export async function exportBundle(session: Session, { from, to, out }: ExportOptions): Promise<void> {
   const folder = resolve(out);
   if (existsSync(folder)) throw new UsageError(`--out: ${folder} is there already; name a new folder`);
+  refuseUnusable(folder);
   const range = await session.call<ExportRangeView>({
     method: 'GET',
     path: '/v1/audit/export/range',
@@ -54,6 +56,19 @@ export async function exportBundle(session: Session, { from, to, out }: ExportOp
     ]),
   );
   if (misfits > 0) session.note(`${misfits} events are not as they were recorded: the check names the first of them`);
+}
+
+/** Nothing says as surely whether a folder can be made as making it. @throws UsageError */
+function refuseUnusable(folder: string): void {
+  try {
+    // As it is called until everything is in it.
+    const partial = `${folder}.partial`;
+    if (existsSync(partial)) return;
+    makeFolder(partial);
+    rmdirSync(partial);
+  } catch (error) {
+    throw new UsageError(`--out: ${folder} cannot be made: ${(error as Error).message}`);
+  }
 }
 
 async function* eventsOf(session: Session, { from, to }: ExportRangeView): BundleSource['events'] {

@@ -11,6 +11,7 @@ import {
 } from '@keyledger/audit';
 import { EventStore, EventStoreRefused, EventStoreUnavailable } from '@keyledger/event-store';
 import { EXIT, Unreachable, UsageError, type ExitCode } from '../exit.js';
+import { isFolder } from '../folders.js';
 import type { Session } from '../session.js';
 import { logText } from './audit-text.js';
 
@@ -27,13 +28,15 @@ export async function checkStore(session: Session, options: FsckOptions): Promis
   const url = options.store ?? env.EVENTSTORE_URL;
   if (!url) throw new UsageError('Which event store? Set EVENTSTORE_URL, or name it with --store');
   const trusted = options.trustedKey?.map(keyOf);
-  const folders = options.checkpoints?.map(folderOf) ?? publishedFolders(env.KEYLEDGER_AUDIT_PUBLISH);
+  const folders = options.checkpoints?.map((place) => folderOf(place, '--checkpoints'));
+  for (const folder of folders ?? []) await refuseEmpty(folder);
+  const published = folders ?? publishedFolders(env.KEYLEDGER_AUDIT_PUBLISH);
   const tree = await treeOf(session, options.tree ?? join(env.KEYLEDGER_DATA_DIR || './data', 'audit', 'tree'));
-  const store = new EventStore({ url });
+  const store = storeAt(url, options.store === undefined ? 'EVENTSTORE_URL' : '--store');
   try {
     const report = await checkLog({
       store,
-      published: readAll(folders),
+      published: readAll(published),
       ...(trusted && { trusted }),
       ...(tree && { tree }),
     });
@@ -57,12 +60,30 @@ function keyOf(text: string): VerifierKey {
   }
 }
 
-function folderOf(place: string): string {
+function storeAt(url: string, name: string): EventStore {
+  try {
+    return new EventStore({ url });
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`);
+  }
+}
+
+function folderOf(place: string, name: string): string {
   const path = /^(?:git\+)?file:\/\//.test(place)
     ? decodeURIComponent(new URL(place.replace(/^git\+/, '')).pathname)
     : place;
-  if (!existsSync(path)) throw new UsageError(`--checkpoints: there is no folder ${path}`);
+  if (!isFolder(path)) throw new UsageError(`${name}: there is no folder "${path}"`);
   return path;
+}
+
+/** A check against the checkpoints of a folder that has none would be none, and pass. @throws UsageError */
+async function refuseEmpty(folder: string): Promise<void> {
+  try {
+    for await (const { note } of readPublished(folder)) if (note !== '') return;
+  } catch (error) {
+    throw new UsageError(`--checkpoints: ${folder} cannot be read: ${(error as Error).message}`);
+  }
+  throw new UsageError(`--checkpoints: there is no published checkpoint in "${folder}"`);
 }
 
 /** Those of the places that can be read here. */
@@ -71,7 +92,7 @@ function publishedFolders(places: string | undefined): string[] {
     .split(',')
     .map((place) => place.trim())
     .filter((place) => /^(?:git\+)?file:\/\//.test(place));
-  return readable.map(folderOf);
+  return readable.map((place) => folderOf(place, 'KEYLEDGER_AUDIT_PUBLISH'));
 }
 
 async function* readAll(folders: readonly string[]): AsyncGenerator<{ file: string; note: string }> {

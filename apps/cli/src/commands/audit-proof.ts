@@ -1,9 +1,11 @@
-import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { formatVerifierKey, generateSignerKey, Malformed, parseSignerKey, verifyBundle } from '@keyledger/audit';
 import type { AuditKeyList, CheckpointView, ConsistencyView, InclusionView } from '@keyledger/contracts/http';
 import type { Command } from 'commander';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
 import { examples, list, wholeNumber } from '../options.js';
+import { isFolder } from '../folders.js';
+import { OutFile } from '../out-file.js';
 import { fields } from '../print.js';
 import { table } from '../table.js';
 import type { RunWith } from '../run.js';
@@ -29,6 +31,8 @@ function offlineCommands(audit: Command, runWith: RunWith): void {
     .option('--trusted-key <key>', 'public key of the log, name+id+base64, from elsewhere; may be repeated', list)
     .action(
       runWith(async (session, [bundle], { trustedKey }: { trustedKey?: string[] }): Promise<ExitCode> => {
+        // What is missing in a bundle its check says; what is no folder at all is no bundle.
+        if (!isFolder(bundle)) throw new UsageError(`there is no folder "${bundle}": name one that audit export made`);
         const report = await orUsage(verifyBundle(bundle, trustedKey ? { trustedKeys: trustedKey } : {}));
         session.show(report, () => bundleText(report));
         return report.ok ? EXIT.ok : EXIT.mismatch;
@@ -97,8 +101,9 @@ function proofCommands(audit: Command, runWith: RunWith): void {
     .option('--out <file>', 'write the note to this file')
     .action(
       runWith(async (session, _: [], { out }: { out?: string }) => {
+        const file = await newFile(out);
         const checkpoint = await session.call<CheckpointView>({ method: 'GET', path: '/v1/audit/checkpoint' });
-        if (out !== undefined) await save(out, checkpoint.note);
+        await file?.write(checkpoint.note);
         session.show(checkpoint, () => checkpoint.note);
       }),
     );
@@ -154,6 +159,10 @@ interface ReceiptOptions {
 
 async function receipt(session: Session, eventId: string | undefined, options: ReceiptOptions): Promise<void> {
   const { index, position, out, leaf } = options;
+  if (out !== undefined && leaf !== undefined && resolve(out) === resolve(leaf)) {
+    throw new UsageError('--out and --leaf name the same file');
+  }
+  const [receiptFile, leafFile] = [await newFile(out), await newFile(leaf)];
   const path = '/v1/audit/proof/inclusion';
   const proof = await session.call<InclusionView>({ method: 'GET', path, query: { eventId, index, position } });
   const { size } = proof;
@@ -161,8 +170,8 @@ async function receipt(session: Session, eventId: string | undefined, options: R
   const text = await (
     await session.open({ path, query: { index: proof.index }, headers: { accept: 'text/plain' } })
   ).text();
-  if (out !== undefined) await save(out, text);
-  if (leaf !== undefined) await save(leaf, proof.leaf);
+  await receiptFile?.write(text);
+  await leafFile?.write(proof.leaf);
   session.show(proof, () => text);
   session.note(`event ${proof.event.id} (${proof.event.type}) is event ${proof.index} of ${size}`);
 }
@@ -181,12 +190,9 @@ function consistencyText(
   );
 }
 
-async function save(file: string, text: string): Promise<void> {
-  try {
-    await writeFile(file, text, { flag: 'wx' });
-  } catch (error) {
-    throw new UsageError(`${file} cannot be written: ${(error as Error).message}`);
-  }
+/** What proves something is not written over. */
+async function newFile(path: string | undefined): Promise<OutFile | undefined> {
+  return path === undefined ? undefined : OutFile.at(path, { overwrite: false });
 }
 
 /** What is no key is the command line's fault. */

@@ -1,9 +1,9 @@
 import type { ReportList, ReportView } from '@keyledger/contracts/http';
 import { Option, type Command } from 'commander';
-import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { UsageError } from '../exit.js';
+import { pathTo } from '../id.js';
 import { examples } from '../options.js';
+import { OutFile } from '../out-file.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import type { Session } from '../session.js';
@@ -52,12 +52,13 @@ export function reportCommands(audit: Command, runWith: RunWith): void {
 }
 
 async function report(session: Session, name: string, options: ReportOptions): Promise<void> {
-  const { at, from, to, keyspace, out } = options;
+  const { at, from, to, keyspace } = options;
+  const out = options.out === undefined ? undefined : await OutFile.at(options.out, { overwrite: true });
   const format = formatOf(options, session.options.json);
   const wanted = format === 'table' ? 'json' : format;
   const text = await session.call<string>({
     method: 'GET',
-    path: `/v1/audit/reports/${encodeURIComponent(name)}`,
+    path: pathTo('/v1/audit/reports', name, 'name'),
     query: { at, from, to, keyspaceId: keyspace, format: wanted },
     as: 'text',
     timeoutMs: Math.max(PATIENCE_MS, session.options.timeout * 1000),
@@ -67,10 +68,8 @@ async function report(session: Session, name: string, options: ReportOptions): P
     session.terminal.stdout.write(shown);
     return;
   }
-  await writeFile(out, shown).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${out} cannot be written (${error.code}): name a file in a folder that is there`);
-  });
-  session.note(`The report is in ${out}.`);
+  await out.write(shown);
+  session.note(`The report is in ${out.path}.`);
 }
 
 function formatOf({ format, out = '' }: ReportOptions, json: boolean | undefined): Format {

@@ -10,6 +10,7 @@ import type {
 } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
 import { Unreachable, UsageError } from '../exit.js';
+import { pathTo } from '../id.js';
 import { examples, list, wholeNumber } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
@@ -208,7 +209,7 @@ function key(audit: Command, runWith: RunWith): void {
   const command = atMoment(audit.command('key').argument('<keyId>').description('one key as it was, and its events'));
   examples(command, 'audit key 0Kx3Zf9QpLr7VbN2mTcY8w --at 2026-03-03T10:00:00Z').action(
     runWith(async (session, [keyId], { at, position, knownAt }: MomentOptions) => {
-      const path = `/v1/audit/keys/${encodeURIComponent(keyId)}`;
+      const path = pathTo('/v1/audit/keys', keyId, 'keyId');
       const answer = await session.call<KeyAsOf>({ method: 'GET', path, query: { at, position, knownAt } });
       session.show(answer, () => keyText(answer) + table(answer.events, EVENT_COLUMNS, session.terminal));
     }),

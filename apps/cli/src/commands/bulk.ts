@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { ImportResults, RevokeResults } from '@keyledger/contracts/http';
 import { EXIT, Unreachable, UsageError, type ExitCode } from '../exit.js';
+import { checkedId } from '../id.js';
 import { printable, type Terminal } from '../print.js';
 import type { ChangeOptions, Session } from '../session.js';
 
@@ -24,7 +25,7 @@ export async function importKeys(
   for (let from = 0; from < items.length; from += BATCH) {
     const body = { keyspaceId, keys: items.slice(from, from + BATCH) };
     const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${from}` };
-    const part = await named(idempotencyKey, () =>
+    const part = await named(idempotencyKey, from > 0, () =>
       session.change<ImportResults>('POST', '/v1/keys/import', body, repeatable),
     );
     all.results.push(...part.results.map((result) => ({ ...result, index: from + result.index })));
@@ -55,13 +56,14 @@ export async function revokeKeys(
   const byFilter = keyspace !== undefined || owner !== undefined;
   if (byFilter === keyIds.length > 0) throw new UsageError('Name either key ids, or --keyspace, --owner or both');
   if (byFilter && !options.yes) throw new UsageError('This ends every such key for good: add --yes to mean it');
+  for (const keyId of keyIds) checkedId(keyId, 'keyIds');
   const idempotencyKey = options.idempotencyKey ?? randomUUID();
   const all: RevokeResults = { results: [], effective: true };
   let requests = 0;
   const send = async (part: object): Promise<string | undefined> => {
     // By its place: a page on which everything is revoked already has no result, and the next one is another request.
     const repeatable = { ...options, idempotencyKey: `${idempotencyKey}-${requests++}` };
-    const answer = await named(idempotencyKey, () =>
+    const answer = await named(idempotencyKey, requests > 1, () =>
       session.change<RevokeResults>('POST', '/v1/keys/revoke', { ...part, reason, comment }, repeatable),
     );
     all.results.push(...answer.results);
@@ -84,11 +86,13 @@ export async function revokeKeys(
 }
 
 /** A run of many requests that breaks off is repeated whole, under the key of the run and not of one request. */
-async function named<T>(idempotencyKey: string, work: () => Promise<T>): Promise<T> {
+async function named<T>(idempotencyKey: string, isPartDone: boolean, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof Unreachable) throw new Unreachable(error.message, error.problem, idempotencyKey);
+    if (error instanceof Unreachable) {
+      Object.assign(error, { idempotencyKey, mayBeDone: error.mayBeDone || isPartDone });
+    }
     throw error;
   }
 }
@@ -111,28 +115,36 @@ async function textOf(file: string, { stdin }: Terminal): Promise<string> {
 }
 
 /** The items of a JSON list, of `{"keys": [...]}`, or one a line. */
-function itemsOf(text: string, file: string): unknown[] {
-  const whole = parsed(text);
-  const list = isKeys(whole) ? whole.keys : whole;
-  if (Array.isArray(list)) return some(list, file);
-  const lines = text.split('\n').map((line, index) => ({ line: line.trim(), number: index + 1 }));
-  const items = lines
-    .filter(({ line }) => line !== '')
-    .map(({ line, number }) => {
-      const item = parsed(line);
-      if (typeof item === 'object' && item !== null && !Array.isArray(item)) return item;
-      throw new UsageError(`${file}, line ${number} is not a JSON object: write a JSON list, or one object a line`);
-    });
-  return some(items, file);
-}
-
-function some(items: unknown[], file: string): unknown[] {
+function itemsOf(text: string, file: string): object[] {
+  const items = listIn(parsed(text), file) ?? linesOf(text, file);
   if (items.length > 0) return items;
   throw new UsageError(`${file} holds no keys to import`);
 }
 
-function isKeys(value: unknown): value is { keys: unknown } {
-  return typeof value === 'object' && value !== null && 'keys' in value;
+function listIn(whole: unknown, file: string): object[] | undefined {
+  const list = isObject(whole) && 'keys' in whole ? whole.keys : whole;
+  if (Array.isArray(list)) {
+    const wrong = list.findIndex((item) => !isObject(item));
+    if (wrong < 0) return list as object[];
+    throw new UsageError(`${file}, item ${wrong + 1} is not a JSON object`);
+  }
+  if (list !== whole) throw new UsageError(`${file}: "keys" is no list`);
+  return undefined;
+}
+
+function linesOf(text: string, file: string): object[] {
+  const lines = text.split('\n').map((line, index) => ({ line: line.trim(), number: index + 1 }));
+  return lines
+    .filter(({ line }) => line !== '')
+    .map(({ line, number }) => {
+      const item = parsed(line);
+      if (isObject(item)) return item;
+      throw new UsageError(`${file}, line ${number} is not a JSON object: write a JSON list, or one object a line`);
+    });
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function parsed(text: string): unknown {

@@ -15,7 +15,9 @@ import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import { readSecretFile } from '../secret-file.js';
-import type { ChangeOptions, SecretOptions, Session } from '../session.js';
+import { pathTo } from '../id.js';
+import { giveNewSecret, type SecretOptions } from '../new-secret.js';
+import type { ChangeOptions, Session } from '../session.js';
 import { listen } from './listen.js';
 
 const POLL_MS = 250;
@@ -125,8 +127,7 @@ export function channelsCommand(runWith: RunWith): Command {
     .action(
       runWith(async (session, [id], options: ChangeOptions & SecretOptions & { overlap?: string }) => {
         const path = `${pathOf(id)}/rotate-secret`;
-        const changed = await withSigningSecret(session, path, { overlap: options.overlap }, options);
-        session.show(changed, () => channelText(changed));
+        await giveSigningSecret(session, path, { overlap: options.overlap }, options);
       }),
     );
 
@@ -171,9 +172,8 @@ async function create(session: Session, options: CreateOptions): Promise<void> {
   const audience = options.system ? 'system' : { keyspaceId: keyspace, ownerId: owner };
   const body = { name, type, audience, target: await targetOf(options), kinds };
   const isSigned = type === 'webhook' || options.via === 'webhook';
-  const made = isSigned
-    ? await withSigningSecret(session, '/v1/channels', body, options)
-    : await session.change<ChannelWithSecret>('POST', '/v1/channels', body, options);
+  if (isSigned) return giveSigningSecret(session, '/v1/channels', body, options);
+  const made = await session.change<ChannelView>('POST', '/v1/channels', body, options);
   session.show(made, () => channelText(made));
 }
 
@@ -216,13 +216,15 @@ async function test(
 }
 
 /** Through the same door as the secrets of keys: to a file or to standard output, as the options say. */
-async function withSigningSecret(
+async function giveSigningSecret(
   session: Session,
   path: string,
   body: unknown,
   options: ChangeOptions & SecretOptions,
-): Promise<ChannelWithSecret> {
-  return session.changeWithSecret<ChannelWithSecret, 'signingSecret'>(path, body, options, 'signingSecret');
+): Promise<void> {
+  const of = ({ channelId }: ChannelView): string => `channel ${channelId}`;
+  const request = { path, body, name: 'signingSecret', of, text: channelText } as const;
+  await giveNewSecret<ChannelWithSecret>(session, request, options);
 }
 
 async function targetOf({
@@ -254,7 +256,7 @@ async function jwkIn(file: string): Promise<unknown> {
   }
 }
 
-const pathOf = (id: string | undefined): string => `/v1/channels/${encodeURIComponent(id ?? '')}`;
+const pathOf = (id: string | undefined): string => pathTo('/v1/channels', id, 'channel');
 
 function audienceText({ audience }: ChannelView): string {
   if (audience === 'system') return 'system';

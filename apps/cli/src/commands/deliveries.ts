@@ -8,7 +8,10 @@ import { examples, yieldingSecret } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
-import type { SecretOptions, Session } from '../session.js';
+import { checkedId, pathTo } from '../id.js';
+import { interruptible } from '../interruption.js';
+import { placeFor, type SecretOptions } from '../new-secret.js';
+import type { Session } from '../session.js';
 
 interface PickUpOptions extends SecretOptions {
   privateKey?: string;
@@ -27,7 +30,11 @@ export function deliveriesCommand(runWith: RunWith): Command {
     .description('list the deliveries of a key, the newest first')
     .action(
       runWith(async (session, [keyId]) => {
-        const found = await session.call<DeliveryList>({ method: 'GET', path: '/v1/deliveries', query: { keyId } });
+        const found = await session.call<DeliveryList>({
+          method: 'GET',
+          path: '/v1/deliveries',
+          query: { keyId: checkedId(keyId, 'keyId') },
+        });
         session.show(found, () => table(found.items, COLUMNS, session.terminal));
       }),
     );
@@ -62,34 +69,49 @@ export function deliveriesCommand(runWith: RunWith): Command {
 /** Everything that can be wrong here is found out before the one request that takes the secret away. */
 async function pickUp(session: Session, deliveryId: string, options: PickUpOptions): Promise<void> {
   const { privateKey: file, secretFile, showSecret } = options;
-  const path = `/v1/deliveries/${encodeURIComponent(deliveryId)}`;
+  const path = pathTo('/v1/deliveries', deliveryId, 'deliveryId');
+  const call = { method: 'GET', path, once: true } as const;
   if (file === undefined) {
     if (secretFile !== undefined || showSecret) {
       throw new UsageError('Without --private-key there is only the JWE, which goes to standard output');
     }
-    const picked = await session.call<PickedUpDelivery>({ method: 'GET', path, once: true });
-    return session.show(picked, () => `${picked.jwe}\n`);
+    const picked = await session.call<PickedUpDelivery>(call);
+    return orKept(session, picked.jwe, () => session.put(picked, () => `${picked.jwe}\n`));
   }
   const privateKey = await privateKeyFrom(file);
-  const place = await session.placeFor(options);
-  let picked: PickedUpDelivery;
+  await session.requireCredential();
+  await interruptible(async (stop) => {
+    const place = await placeFor(session, options);
+    const picked = await session.call<PickedUpDelivery>({ ...call, stop }).catch(async (error: unknown) => {
+      await place.discard();
+      throw error;
+    });
+    const { jwe, ...delivery } = picked;
+    await orKept(session, jwe, async () => {
+      const { key } = await opened(jwe, privateKey).catch(async (error: unknown) => {
+        await place.discard();
+        throw error;
+      });
+      const shown = (await place.put(key)) ? { key } : {};
+      const answer = { ...delivery, ...shown };
+      const text = (): string => fields([['secret', shown.key]]) + deliveryText(delivery);
+      if (options.secretFile === undefined) await session.put(answer, text);
+      else session.show(answer, text);
+    });
+  });
+}
+
+/** A delivery is given out once: where what is done with it fails, the person keeps it, sealed as it is. */
+async function orKept(session: Session, jwe: string, work: () => Promise<void>): Promise<void> {
   try {
-    picked = await session.call<PickedUpDelivery>({ method: 'GET', path, once: true });
+    await work();
   } catch (error) {
-    await place.discard();
-    throw error;
-  }
-  const { jwe, ...delivery } = picked;
-  const content = await opened(jwe, privateKey).catch(async (error: unknown) => {
-    await place.discard();
     session.note(
       `The delivery is given out once, and this was it: keep it, and \`keyledger deliveries open\` it with the right ` +
         `private key.\n${jwe}`,
     );
     throw error;
-  });
-  const shown = (await place.put(content.key)) ? { key: content.key } : {};
-  session.show({ ...delivery, ...shown }, () => fields([['secret', shown.key]]) + deliveryText(delivery));
+  }
 }
 
 async function openFile(session: Session, file: string, options: OpenOptions): Promise<void> {
@@ -97,7 +119,7 @@ async function openFile(session: Session, file: string, options: OpenOptions): P
   const jwe = await readFile(file, 'utf8').catch((error: Error) => {
     throw new UsageError(`${file} cannot be read: ${error.message}`);
   });
-  const place = await session.placeFor(options);
+  const place = await placeFor(session, options);
   const { key, ...delivered } = await opened(jwe.trim(), privateKey).catch(async (error: unknown) => {
     await place.discard();
     throw error;

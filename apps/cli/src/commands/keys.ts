@@ -4,7 +4,9 @@ import { EXIT, UsageError } from '../exit.js';
 import { changing, examples, list, pairs, wholeNumber, yieldingSecret } from '../options.js';
 import { owning, rotating, rotationOf, seconds, type RotationOptions } from '../key-options.js';
 import type { RunWith } from '../run.js';
-import type { ChangeOptions, SecretOptions, Session } from '../session.js';
+import { pathTo } from '../id.js';
+import { giveNewSecret, type SecretOptions } from '../new-secret.js';
+import type { ChangeOptions, Session } from '../session.js';
 import type {
   ChangedKey,
   IssuedKey,
@@ -81,8 +83,8 @@ function issue(keys: Command, runWith: RunWith): void {
     'keys issue --keyspace acme --environment test --name ci --owner ci --owner-type service --lifetime P1D --show-secret --json',
   ).action(
     runWith(async (session, _, options: IssueOptions) => {
-      const issued = await session.changeWithSecret<IssuedKey>('/v1/keys', issueBody(options), options);
-      session.show(issued, () => issuedText(issued));
+      const request = { path: '/v1/keys', body: issueBody(options), ...KEY_SECRET, text: issuedText };
+      await giveNewSecret<IssuedKey>(session, request, options);
     }),
   );
 }
@@ -272,8 +274,8 @@ function rotate(keys: Command, runWith: RunWith): void {
   ).action(
     runWith(async (session, [keyId], options: RotateOptions) => {
       const body = { graceSeconds: options.grace, reason: options.reason, comment: options.comment };
-      const rotated = await session.changeWithSecret<RotatedKey>(`${pathOf(keyId)}/rotate`, body, options);
-      session.show(rotated, () => rotatedText(rotated));
+      const request = { path: `${pathOf(keyId)}/rotate`, body, ...KEY_SECRET, text: rotatedText };
+      await giveNewSecret<RotatedKey>(session, request, options);
     }),
   );
 }
@@ -331,6 +333,8 @@ function revokeMany(keys: Command, runWith: RunWith): void {
     .action(runWith((session, keyIds: string[], options: RevokeManyOptions) => revokeKeys(session, keyIds, options)));
 }
 
+const KEY_SECRET = { name: 'key', of: ({ keyId }: { keyId: string }) => `key ${keyId}` } as const;
+
 function pathOf(keyId: string): string {
-  return `/v1/keys/${encodeURIComponent(keyId)}`;
+  return pathTo('/v1/keys', keyId, 'keyId');
 }

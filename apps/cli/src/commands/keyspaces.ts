@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../exit.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
+import { pathTo } from '../id.js';
 import { changing, examples, list, wholeNumber, yesOrNo } from '../options.js';
 import { ROTATION_MODES, rotationOf } from '../key-options.js';
 import { rotationRuleText } from './key-text.js';
@@ -211,7 +212,7 @@ function policyOf(options: KeyspaceOptions): Record<string, unknown> | undefined
 }
 
 function pathOf(id: string): string {
-  return `/v1/keyspaces/${encodeURIComponent(id)}`;
+  return pathTo('/v1/keyspaces', id, 'keyspace');
 }
 
 const KEYSPACE_COLUMNS: Column<KeyspaceView>[] = [

@@ -1,7 +1,7 @@
 import { LEAK_RESOLUTIONS, LEAK_SOURCES, LEAK_STATES, REPORTED_SOURCES } from '@keyledger/contracts';
 import type { ChangedLeak, LeakList, LeakView, ReportedLeak } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
-import { UsageError } from '../exit.js';
+import { pathTo } from '../id.js';
 import { presentedKeyFrom } from '../presented-key.js';
 import { changing, examples, wholeNumber } from '../options.js';
 import { fields } from '../print.js';
@@ -117,8 +117,7 @@ function resolve(leaks: Command, runWith: RunWith): void {
 }
 
 function pathOf(leakId: string): string {
-  if (leakId.trim() === '') throw new UsageError('Name the incident by its id');
-  return `/v1/leaks/${encodeURIComponent(leakId)}`;
+  return pathTo('/v1/leaks', leakId, 'leakId');
 }
 
 const COLUMNS: Column<LeakView>[] = [

@@ -1,5 +1,6 @@
 import type { NotificationList, NotificationSummary } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
+import { pathTo } from '../id.js';
 import { changing, examples, wholeNumber } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
@@ -38,7 +39,7 @@ export function notificationsCommand(runWith: RunWith): Command {
     .description('try a dead letter again, from the beginning and under the same webhook-id')
     .action(
       runWith(async (session, [id], options: ChangeOptions) => {
-        const path = `/v1/notifications/${encodeURIComponent(id)}/replay`;
+        const path = `${pathTo('/v1/notifications', id, 'notification')}/replay`;
         const { notificationId, state } = await session.change<NotificationSummary>('POST', path, {}, options);
         session.show({ notificationId, state }, () =>
           fields([

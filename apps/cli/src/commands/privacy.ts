@@ -1,6 +1,7 @@
 import type { SubjectView } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
 import { UsageError } from '../exit.js';
+import { pathTo } from '../id.js';
 import { changing, examples } from '../options.js';
 import { fields } from '../print.js';
 import type { RunWith } from '../run.js';
@@ -46,7 +47,7 @@ export function privacyCommand(runWith: RunWith): Command {
         const body = { reason: options.reason, comment: options.comment };
         // The reason is in the body; as a header it would be said twice.
         const sent = { onBehalfOf: options.onBehalfOf, idempotencyKey: options.idempotencyKey };
-        const path = `${PATH}/${encodeURIComponent(subjectId)}/erase`;
+        const path = `${pathTo(PATH, subjectId, 'subjectId')}/erase`;
         const subject = await session.change<SubjectView>('POST', path, body, withoutUndefined(sent));
         session.show(subject, () => subjectText(subject));
         if (!subject.erasures.at(-1)?.keyDestroyed) {
@@ -81,7 +82,7 @@ async function found(session: Session, id: string | undefined, options: SubjectO
   }
   return byName
     ? session.call<SubjectView>({ method: 'POST', path: `${PATH}/find`, body: named })
-    : session.call<SubjectView>({ method: 'GET', path: `${PATH}/${encodeURIComponent(id ?? '')}` });
+    : session.call<SubjectView>({ method: 'GET', path: pathTo(PATH, id, 'subjectId') });
 }
 
 function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: NonNullable<T[K]> } {

@@ -1,6 +1,7 @@
 import { ATTESTATION_DECISIONS, KEY_STATES } from '@keyledger/contracts';
 import type { AttestedKey, ReviewDetail, ReviewedKeyView, ReviewList, ReviewView } from '@keyledger/contracts/http';
 import { Argument, Command, Option } from 'commander';
+import { checkedId, pathTo } from '../id.js';
 import { changing, examples, list, wholeNumber } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
@@ -8,7 +9,7 @@ import type { RunWith } from '../run.js';
 import type { ChangeOptions, Session } from '../session.js';
 
 const PATH = '/v1/audit/reviews';
-const pathOf = (reviewId: string): string => `${PATH}/${encodeURIComponent(reviewId)}`;
+const pathOf = (reviewId: string): string => pathTo(PATH, reviewId, 'review');
 
 interface StartOptions extends ChangeOptions {
   name: string;
@@ -129,7 +130,7 @@ function attest(reviews: Command, runWith: RunWith): void {
   ).action(
     runWith<[string, string, string], AttestOptions>(async (session, [id, keyId, decision], options) => {
       const { comment, scopes, replacement } = options;
-      const body = { keyId, decision, comment, scopes, replacementKeyId: replacement };
+      const body = { keyId: checkedId(keyId, 'key'), decision, comment, scopes, replacementKeyId: replacement };
       const attested = await session.change<AttestedKey>('POST', `${pathOf(id)}/attest`, body, options);
       session.show(attested, () => attestedText(attested));
     }),

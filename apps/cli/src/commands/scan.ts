@@ -217,11 +217,16 @@ class Run {
   /** The server hashes a key before it does anything else, and keeps none. */
   private async report(): Promise<void> {
     const { reportUrl: url } = this.options;
-    for (const key of this.keys) {
-      const body = { key, source: 'scan', ...(url !== undefined && { url }) };
-      await this.session.change('POST', '/v1/leaks', body, {});
+    let reported = 0;
+    try {
+      for (const key of this.keys) {
+        const body = { key, source: 'scan', ...(url !== undefined && { url }) };
+        await this.session.change('POST', '/v1/leaks', body, {});
+        reported++;
+      }
+    } finally {
+      this.session.note(`${reported} of ${this.keys.size} reported`);
     }
-    this.session.note(`${this.keys.size} reported`);
   }
 }
 

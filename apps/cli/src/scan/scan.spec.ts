@@ -17,7 +17,10 @@ interface Run {
 
 async function scan(args: readonly string[], input: readonly Buffer[] = []): Promise<Run> {
   const run: Run = { code: -1, out: '', err: '' };
-  const sink = (name: 'out' | 'err') => ({ write: (text: string) => (run[name] += text) });
+  const sink = (name: 'out' | 'err') => {
+    const write = (text: string): void => void (run[name] += text);
+    return { write, put: async (text: string) => write(text) };
+  };
   async function* stdin() {
     yield* input;
   }

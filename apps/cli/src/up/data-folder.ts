@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { UpRefused } from './refusal.js';
+import { makeFolder } from '../folders.js';
+import { UpMisconfigured, UpRefused } from './refusal.js';
 
 const ABANDONED_GUARD_MS = 10_000;
 
@@ -19,7 +20,7 @@ export interface DataFolder {
  * @throws UpRefused
  */
 export function takeDataFolder(wanted: string): DataFolder {
-  const path = makeFolder(wanted);
+  const path = folderAt(wanted);
   const lock = join(path, 'up.lock');
   const wasAbandoned = removeIfDead(lock);
   const mine = `${process.pid} ${startOf(process.pid)}`;
@@ -32,12 +33,12 @@ export function takeDataFolder(wanted: string): DataFolder {
   return { path, wasAbandoned, release: () => readIfThere(lock) === mine && rmSync(lock, { force: true }) };
 }
 
-function makeFolder(path: string): string {
+function folderAt(path: string): string {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path, 0o700);
     return realpathSync(path);
   } catch (error) {
-    throw new UpRefused(`KEYLEDGER_DATA_DIR is "${path}", which cannot be used: ${(error as Error).message}`);
+    throw new UpMisconfigured(`KEYLEDGER_DATA_DIR is "${path}", which cannot be used: ${(error as Error).message}`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT } from '../exit.js';
 import type { RunWith } from '../run.js';
-import { UpRefused } from './refusal.js';
+import { UpMisconfigured, UpRefused } from './refusal.js';
 import type { ServiceName } from './plan.js';
 
 interface UpOptions {
@@ -37,7 +37,7 @@ export function upCommand(runWith: RunWith): Command {
         } catch (error) {
           if (!(error instanceof UpRefused)) throw error;
           terminal.stderr.write(`keyledger: ${error.message}\n`);
-          return EXIT.refused;
+          return error instanceof UpMisconfigured ? EXIT.misconfigured : EXIT.refused;
         }
       }),
     );

@@ -1,5 +1,6 @@
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../folders.js';
 
 const MAX_FILE_BYTES = 10 * 1024 * 1024;
 
@@ -13,7 +14,7 @@ export class LogFile {
   private bytes = 0;
 
   constructor(folder: string, name: string) {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     this.path = join(folder, `${name}.log`);
     this.open();
   }

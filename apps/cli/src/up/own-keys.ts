@@ -1,33 +1,58 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { generateSignerKey } from '@keyledger/audit';
-import { UpRefused } from './refusal.js';
+import { generateSignerKey, parseKeyring } from '@keyledger/audit';
+import { SETTINGS } from '@keyledger/platform';
+import { UpMisconfigured } from './refusal.js';
 
 /**
- * The sealing key of an installation that was given none: made once, kept in the data folder for its owner alone, as
- * `id:base64`. Losing it loses the signing secrets of the channels, so it belongs into a backup, apart from the events.
- * @throws UpRefused
+ * The keys of an installation: those that the environment gives, else its own, which are made once and kept in the data
+ * folder for its owner alone. They belong into a backup, apart from the events.
  */
-export function ownSealingKey(folder: string): string {
-  return ownKey(folder, 'sealing', () => `own:${randomBytes(32).toString('base64')}`);
+export class OwnKeys {
+  constructor(
+    private readonly env: NodeJS.ProcessEnv,
+    private readonly folder: string,
+  ) {}
+
+  /**
+   * Seals the signing secrets of channels and the data keys of personal data, which are lost with it; `id:base64`.
+   * @throws UpMisconfigured naming the file that holds no such key
+   */
+  sealing(): string {
+    const generate = (): string => `own:${randomBytes(32).toString('base64')}`;
+    const { name, parse } = SETTINGS.sealingKeys;
+    return this.env[name]?.trim() || ownKey(this.folder, 'sealing', { generate, parse });
+  }
+
+  /**
+   * Signs the audit log. Its name becomes the log's origin. Whoever has it and the events can make up another history.
+   * @throws UpMisconfigured naming the file that holds no such key
+   */
+  signing(): string {
+    const generate = (): string => generateSignerKey(`keyledger.local/${randomBytes(6).toString('hex')}`);
+    const given = this.env[SETTINGS.signingKey.name]?.trim();
+    return given || ownKey(this.folder, 'signing', { generate, parse: parseKeyring });
+  }
 }
 
-/**
- * The key that signs the audit log of an installation that was given none. Its name becomes the log's origin. Whoever
- * has it and the events can make up another history, so a copy belongs into a safe, apart from both.
- * @throws UpRefused
- */
-export function ownSigningKey(folder: string): string {
-  return ownKey(folder, 'signing', () => generateSignerKey(`keyledger.local/${randomBytes(6).toString('hex')}`));
+interface OwnKey {
+  generate: () => string;
+  /** Throws, without quoting it, for what is no such key. */
+  parse: (text: string) => unknown;
 }
 
-function ownKey(folder: string, what: string, generate: () => string): string {
+function ownKey(folder: string, what: string, { generate, parse }: OwnKey): string {
   const file = join(folder, `${what}.key`);
   try {
-    return read(file) ?? make(file, generate());
+    const key = read(file) ?? make(file, generate());
+    // An empty variable would count as one that is not set, and leave the system without the key that it had.
+    if (key === '') throw new Error('it is empty');
+    parse(key);
+    return key;
   } catch (error) {
-    throw new UpRefused(`the ${what} key in ${file} cannot be used: ${(error as Error).message}`);
+    const reason = (error as Error).message;
+    throw new UpMisconfigured(`the ${what} key in ${file} cannot be used: ${reason}. Put back the one of your backup`);
   }
 }
 

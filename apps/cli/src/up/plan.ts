@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { ConfigError, loadConfig, NotUsable, SETTINGS, unknownVariables, type Config } from '@keyledger/platform';
 import type { Address } from './conversation.js';
-import { UpRefused } from './refusal.js';
+import { UpMisconfigured } from './refusal.js';
 import type { WantedPort } from './ports.js';
 
 /** In the order in which they are started. */
@@ -45,7 +45,7 @@ export interface Plan {
 
 /**
  * @param only the services to start; everything that is not given by REDIS_URL or EVENTSTORE_URL if left out
- * @throws UpRefused naming every variable that cannot be used
+ * @throws UpMisconfigured naming every variable that cannot be used
  */
 export function planFrom(env: NodeJS.ProcessEnv, only?: readonly ServiceName[]): Plan {
   const config = configFrom(env);
@@ -101,7 +101,7 @@ function configFrom(env: NodeJS.ProcessEnv): Config<typeof UP_SETTINGS> {
   try {
     return loadConfig(UP_SETTINGS, env);
   } catch (error) {
-    if (error instanceof ConfigError) throw new UpRefused(error.message);
+    if (error instanceof ConfigError) throw new UpMisconfigured(error.message);
     throw error;
   }
 }
@@ -113,7 +113,7 @@ function refuseUnmetNeeds(services: ReadonlySet<ServiceName>, external: Plan['ex
       .filter((need) => external[need] === undefined && !services.has(own[need]))
       .map((need) => `${app} needs ${own[need]}: add it to --only, or set ${SETTINGS[need].name}`),
   );
-  if (unmet.length > 0) throw new UpRefused(unmet.join('\n'));
+  if (unmet.length > 0) throw new UpMisconfigured(unmet.join('\n'));
 }
 
 function fixedPort(parse: (text: string) => number): (text: string) => number {

@@ -1,7 +1,8 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { accessSync, constants, mkdirSync, realpathSync } from 'node:fs';
+import { accessSync, constants, realpathSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { makeFolder } from '../folders.js';
 import { converse, type Address } from './conversation.js';
 import { UpRefused } from './refusal.js';
 
@@ -43,7 +44,7 @@ function isExecutable(file: string): boolean {
  * error instead of evicted keys when memory runs out. It gets nothing of our environment: there are secrets in it.
  */
 export function spawnRedis(program: string, { host, port }: Address, folder: string): ChildProcess {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   const settings = {
     port,
     bind: host,

@@ -2,8 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { ParentMessage } from '@keyledger/platform';
+import { EXIT } from '../exit.js';
 import { readable, worthShowing, type LogFile } from './logs.js';
-import { UpRefused } from './refusal.js';
+import { UpMisconfigured, UpRefused } from './refusal.js';
 import type { Watchdog } from './watchdog.js';
 
 const START_TIMEOUT_MS = 120_000;
@@ -58,7 +59,10 @@ export class Service {
   async start(): Promise<void> {
     this.launch();
     const reason = await this.untilReady(START_TIMEOUT_MS);
-    if (reason !== undefined) throw new UpRefused(`${this.name} did not start: ${reason}${this.shownLines()}`);
+    if (reason !== undefined) {
+      const Refusal = this.child?.exitCode === EXIT.misconfigured ? UpMisconfigured : UpRefused;
+      throw new Refusal(`${this.name} did not start: ${reason}${this.shownLines()}`);
+    }
     for (const line of this.unshown ?? []) this.surroundings.say(line);
     this.unshown = undefined;
     void this.keepRunning();

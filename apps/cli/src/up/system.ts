@@ -8,7 +8,7 @@ import { takeDataFolder, type DataFolder } from './data-folder.js';
 import { refuseDeadAddress } from './external.js';
 import { checkHealth } from './health.js';
 import { LogFile } from './logs.js';
-import { ownSealingKey, ownSigningKey } from './own-keys.js';
+import { OwnKeys } from './own-keys.js';
 import { APPS, planFrom, portsOf, reachable, type AppName, type Plan, type ServiceName } from './plan.js';
 import { refuseTakenPorts } from './ports.js';
 import { checkRedis, findRedisServer, shutDownOrphan, spawnRedis } from './redis-server.js';
@@ -49,13 +49,16 @@ class System {
   private readonly logs: LogFile[] = [];
   /** Ports that the system gave to apps that asked for a free one. */
   private readonly ports = new Map<AppName, number>();
+  private readonly keys: OwnKeys;
 
   constructor(
     private readonly terminal: Terminal,
     private readonly plan: Plan,
     private readonly folder: DataFolder,
     private readonly env: NodeJS.ProcessEnv,
-  ) {}
+  ) {
+    this.keys = new OwnKeys(env, folder.path);
+  }
 
   async run(stop: AbortSignal): Promise<void> {
     const stopped = new Promise<void>((resolve) => {
@@ -75,6 +78,9 @@ class System {
   private async start(stop: AbortSignal): Promise<void> {
     const { plan } = this;
     for (const warning of plan.warnings) this.say(warning);
+    // Before anything is started: an app would blame the variable by which it is told the key.
+    if (plan.services.has('api') || plan.services.has('worker')) this.keys.sealing();
+    if (plan.services.has('worker')) this.keys.signing();
     const redisServer = plan.services.has('redis') ? findRedisServer() : '';
     const redisFolder = join(this.folder.path, 'redis');
     if (plan.services.has('redis')) await shutDownOrphan(plan.addresses.redis, redisFolder);
@@ -139,8 +145,12 @@ class System {
           [portVariable]: String(this.addressOf(name).port),
           ...(name === 'worker' && { [SETTINGS.allowedTargets.name]: this.plan.allowedTargets }),
           ...(name === 'api' && { [SETTINGS.adminKey.name]: this.env[SETTINGS.adminKey.name] }),
-          ...(name !== 'verifier' && { [SETTINGS.sealingKeys.name]: this.sealingKeys() }),
-          ...(name === 'worker' && this.audit()),
+          ...(name !== 'verifier' && { [SETTINGS.sealingKeys.name]: this.keys.sealing() }),
+          // The worker alone signs the audit log, and knows where else its checkpoints go.
+          ...(name === 'worker' && {
+            [SETTINGS.signingKey.name]: this.keys.signing(),
+            [SETTINGS.auditPublish.name]: this.env[SETTINGS.auditPublish.name],
+          }),
         }),
       onMessage: (message) => {
         if (message.type === 'listening') this.ports.set(name, message.port);
@@ -178,19 +188,6 @@ class System {
     });
   }
 
-  private sealingKeys(): string {
-    return this.env[SETTINGS.sealingKeys.name]?.trim() || ownSealingKey(this.folder.path);
-  }
-
-  /** Of the worker alone: it signs the audit log, and knows where else its checkpoints go. */
-  private audit(): NodeJS.ProcessEnv {
-    const { signingKey, auditPublish } = SETTINGS;
-    return {
-      [signingKey.name]: this.env[signingKey.name]?.trim() || ownSigningKey(this.folder.path),
-      [auditPublish.name]: this.env[auditPublish.name],
-    };
-  }
-
   private async stop(started: Promise<void>): Promise<void> {
     const byStage = [0, 1, 2].map((stage) => this.services.filter(({ name }) => STAGE[name as ServiceName] === stage));
     if (this.services.length > 0) this.say('stopping');
@@ -225,7 +222,10 @@ class System {
       'This is the first management key. It may do everything, and is shown only this once: keep it in a safe place.',
       `  export ${SETTINGS.cliKey.name}=${key}`,
     ];
-    this.terminal.stdout.write(`\n${lines.join('\n\n')}\n\n`);
+    this.terminal.stdout.put(`\n${lines.join('\n\n')}\n\n`).catch((error: Error) => {
+      const wayOut = 'nothing keeps it: stop, and start again on an empty data folder';
+      this.say(`the first management key could not be shown (${error.message}), and ${wayOut}`);
+    });
   }
 
   private say(line: string): void {
