@@ -9,6 +9,6 @@ export { http, type Answer, type Client } from './http.js';
 export { claimPort, type PortClaim } from './ports.js';
 export { isAlive, RealProcess, temporaryFolder, type ProcessOptions } from './process.js';
 export { MISBEHAVIOURS, startReceiver, type Behaviour, type Delivery, type Receiver } from './receiver.js';
-export { startRedis, type RedisServer } from './redis.js';
+export { rememberRedis, startRedis, type RedisServer } from './redis.js';
 export { redisCli, startRedisCluster, startRedisWithSentinel, type RedisTopology } from './redis-topologies.js';
 export { startSystem, type System } from './system.js';
