@@ -56,6 +56,18 @@ it('ends with a Redis that was started anew, lost or not, and the next begins be
   expect(await tenure().read()).toBe(30n);
 });
 
+it('ends where a mark says less than was seen there, even if the server calls itself the same', async () => {
+  const one = tenure();
+  await one.read();
+  await one.advance('test', 10n);
+  const mark = SLOTS[0]?.mark ?? '';
+  const earlier = String(await redis.get(mark));
+  await one.advance('test', 20n);
+  await redis.set(mark, earlier);
+  await expect(one.advance('test', 30n)).rejects.toThrow(TenureLost);
+  expect(await one.read()).toBe(10n);
+});
+
 it('is believed by readers from when somebody had caught up, until Redis is started anew, whoever lives on', async () => {
   const one = tenure();
   await one.read();

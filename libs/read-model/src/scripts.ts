@@ -177,18 +177,20 @@ return redis.call('GET', key)`,
 );
 
 /**
- * On such a mark: moves it on, never back, if it is still of this epoch. Args: epoch, position, and the run of the server
- * for which all is there from now on ('': as it was). Gives 0 if it is of another epoch, or gone.
+ * On such a mark: moves it on, never back, if it is still of this epoch and says no less than the caller has seen there.
+ * Args: epoch, the position seen, the new one, and the run of the server for which all is there from now on ('': as it
+ * was). Gives 0 if it is of another epoch, went back, or is gone.
  */
 export const moveMark = script(
-  3,
+  4,
   `
-local key, epoch, position, run = ...
+local key, epoch, seen, position, run = ...
 local held = redis.call('GET', key)
 if not held or string.sub(held, 1, #epoch + 1) ~= epoch .. ' ' then return 0 end
 local at, vouched = string.match(held, '^%S+ (%d+) ?(%S*)')
-if not at or at < position then at = position end
-if run == '' then run = vouched or '' end
+if not at or at < seen then return 0 end
+if at < position then at = position end
+if run == '' then run = vouched end
 local moved = epoch .. ' ' .. at .. ' ' .. run
 if moved ~= held then redis.call('SET', key, moved) end
 return 1`,

@@ -19,10 +19,11 @@ export class TenureLost extends Error {
   }
 }
 
-/** One stretch of work: each slot's epoch, and the run of the server that held it when its mark was read. */
+/** One stretch of work, by slot: its epoch, the run of its server when its mark was read, and what the mark says at least. */
 interface Held {
   epochs: readonly string[];
   runs: readonly string[];
+  seen: bigint[];
 }
 
 const RUNS_WITHIN_MS = 2000;
@@ -63,12 +64,13 @@ export class Tenure {
     const fresh = `${randomUUID()} ${positionText(0n)} `;
     const marks = await this.link.batch(this.onMarks(beginMark, [fresh]));
     const parts = marks.map((mark) => String(mark).split(' '));
-    const held = { epochs: parts.map(([epoch = '']) => epoch), runs };
+    const seen = parts.map(([, position]) => positionFrom(position));
+    const held = { epochs: parts.map(([epoch = '']) => epoch), runs, seen };
     if (!this.isOn(held)) throw new TenureLost('Redis was started anew');
     this.held = held;
     this.movedAt = -Infinity;
     this.followsLoss = parts.some(([, , run = ''], index) => run !== '' && run !== runs[index]);
-    return parts.map(([, position]) => positionFrom(position)).reduce((least, one) => (one < least ? one : least));
+    return seen.reduce((least, one) => (one < least ? one : least));
   }
 
   /** Whether readers had believed another run of a server when this began: what was there may have been lost since. */
@@ -113,13 +115,18 @@ export class Tenure {
 
   private async move(position: bigint, vouch: boolean): Promise<void> {
     // Checked and sent in one go: what goes out now reaches the servers that this tenure knows, or nobody.
-    const { epochs, runs } = this.assertOn();
+    const { epochs, runs, seen } = this.assertOn();
     const commands = this.slots.map(({ mark }, index): KeyCommand => {
-      const args = [epochs[index] as string, positionText(position), vouch ? (runs[index] as string) : ''];
-      return { call: moveMark, key: mark, args };
+      const [epoch = '', least = 0n, run = ''] = [epochs[index], seen[index], runs[index]];
+      return {
+        call: moveMark,
+        key: mark,
+        args: [epoch, positionText(least), positionText(position), vouch ? run : ''],
+      };
     });
     this.movedAt = performance.now();
-    if ((await this.link.batch(commands)).includes(0)) throw this.lost('a mark is gone');
+    if ((await this.link.batch(commands)).includes(0)) throw this.lost('a mark is gone, or went back');
+    seen.forEach((least, index) => (seen[index] = position > least ? position : least));
   }
 
   private assertOn(): Held {
