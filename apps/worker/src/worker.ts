@@ -21,6 +21,7 @@ import {
   UsageStore,
 } from '@keyledger/read-model';
 import { Credentials } from '@keyledger/verification';
+import { setMaxListeners } from 'node:events';
 import { assembleAudit } from './audit/index.js';
 import { serveBoard } from './board.js';
 import { Housekeeping } from './housekeeping.js';
@@ -132,6 +133,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   await readModel.start();
   const end = new AbortController();
+  // Every loop listens to it.
+  setMaxListeners(0, end.signal);
   const work = Promise.all([
     projector.run(end.signal),
     rollUp.run(end.signal),
