@@ -1,7 +1,6 @@
 import { connectRedis, TenureLost, Tenure, type RedisClient } from '@keyledger/read-model';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { eventually, rememberRedis, startRedis, type RedisServer } from '../support/index.js';
-import { RedisLink } from '../../libs/read-model/src/link.js';
 
 const SLOTS = ['A', 'B', 'C'].map((tag) => ({ tag, mark: `test:{${tag}}:at` }));
 
@@ -21,9 +20,9 @@ afterAll(async () => {
   await server.stop();
 });
 
-const tenure = () => new Tenure(RedisLink.of(redis), SLOTS);
-const connected = () =>
-  eventually('Redis is connected', () => SLOTS.every(({ tag }) => RedisLink.of(redis).runOf(tag) !== undefined));
+const tenure = () => new Tenure(redis, SLOTS);
+/** Once the marks can be read the run of the server is known. */
+const connected = () => eventually('Redis is connected', async () => (await tenure().read()) >= 0n);
 
 it('goes on where everything is there, also in another process', async () => {
   const one = tenure();

@@ -44,7 +44,10 @@ it.each([
   const name = randomBytes(5).toString('hex');
   const keys = await ReceiverKeys.make();
   const owner = { id: `owner-${name}`, type: 'service' };
-  await webhook(desk.admin, `${receiver.url}/told/${name}`, { audience: { ownerId: owner.id }, kinds: ['key.revoked'] });
+  await webhook(desk.admin, `${receiver.url}/told/${name}`, {
+    audience: { ownerId: owner.id },
+    kinds: ['key.revoked'],
+  });
   const url = `${receiver.url}/secret/${name}`;
   await ledger.receiver(owner.id, { publicKey: keys.publicJwk, via: 'webhook', url });
   const unused = await desk.keyspace({ unused: { after: `PT${UNUSED_AFTER_SECONDS}S`, action: 'suspend' } });
@@ -99,7 +102,11 @@ it.each([
     },
     SLOW,
   );
-  await eventually('the end is on record', async () => (await ledger.types(expiring.keyId)).includes('KeyExpired'), SLOW);
+  await eventually(
+    'the end is on record',
+    async () => (await ledger.types(expiring.keyId)).includes('KeyExpired'),
+    SLOW,
+  );
   await eventually(
     'the idle key is suspended',
     async () => (await ledger.types(idle.keyId)).includes('KeySuspended'),

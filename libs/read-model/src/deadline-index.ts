@@ -52,7 +52,7 @@ export class DeadlineIndex {
   ) {
     this.link = RedisLink.of(redis);
     const slots = DEADLINE_TAGS.map((tag) => ({ tag, mark: redisNames.deadlineMarker(name, tag) }));
-    this.tenure = new Tenure(this.link, slots);
+    this.tenure = new Tenure(redis, slots);
   }
 
   /** Up to where the log is in the index, for whoever derives it. @throws as `Tenure.read` */

@@ -1,7 +1,6 @@
 import { LEAK_STATES, LEAKS_TAG, redisNames, type LeakSource, type LeakStateName } from '@keyledger/contracts';
 import { leakStateOf, type LeakState } from '@keyledger/domain';
 import type { RedisClient } from './connect.js';
-import { RedisLink } from './link.js';
 import { BadCursor, type Page } from './listing.js';
 import { decodeState, encodeRecord, idOfMember, indexMember, type Projected } from './records.js';
 import { Tenure } from './tenure.js';
@@ -32,7 +31,7 @@ export class IncidentIndex {
   readonly tenure: Tenure;
 
   constructor(private readonly redis: RedisClient) {
-    this.tenure = new Tenure(RedisLink.of(redis), [{ tag: LEAKS_TAG, mark: redisNames.leaksMarker }]);
+    this.tenure = new Tenure(redis, [{ tag: LEAKS_TAG, mark: redisNames.leaksMarker }]);
   }
 
   /** @throws ReadModelUnavailable if Redis cannot be reached */

@@ -1,7 +1,6 @@
 import { NOTIFICATIONS_TAG, redisNames, type Instant, type NotificationKind } from '@keyledger/contracts';
 import type { NotificationState } from '@keyledger/domain';
 import type { RedisClient } from './connect.js';
-import { RedisLink } from './link.js';
 import { Tenure } from './tenure.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
@@ -57,7 +56,7 @@ export class NotificationIndex {
   readonly tenure: Tenure;
 
   constructor(private readonly redis: RedisClient) {
-    this.tenure = new Tenure(RedisLink.of(redis), [{ tag: NOTIFICATIONS_TAG, mark: names.marker }]);
+    this.tenure = new Tenure(redis, [{ tag: NOTIFICATIONS_TAG, mark: names.marker }]);
   }
 
   /** Brings a notification to a state of its stream. An older one than what stands there changes nothing. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisClient } from './connect.js';
 import { RedisLink, type KeyCommand } from './link.js';
 import { positionFrom, positionText } from './meta.js';
 import { beginMark, moveMark } from './scripts.js';
@@ -50,11 +51,11 @@ export class Tenure {
 
   /** @param moveEveryMs marks move no more often: a position that they miss means work done twice, and nothing else */
   constructor(
-    link: RedisLink,
+    redis: RedisClient,
     private readonly slots: readonly DerivedSlot[],
     private readonly moveEveryMs = 0,
   ) {
-    this.link = link;
+    this.link = RedisLink.of(redis);
   }
 
   /** Begins, or begins anew: up to where everything is there. @throws ReadModelUnavailable, TenureLost */

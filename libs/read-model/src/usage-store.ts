@@ -37,7 +37,7 @@ export class UsageStore {
   constructor(redis: RedisClient) {
     this.link = RedisLink.of(redis);
     const slots = REDIS_TAGS.map((tag) => ({ tag, mark: redisNames.usageMarker(tag) }));
-    this.tenure = new Tenure(this.link, slots, MARKS_MOVE_EVERY_MS);
+    this.tenure = new Tenure(redis, slots, MARKS_MOVE_EVERY_MS);
   }
 
   /** @throws ReadModelUnavailable if it cannot be said that all is counted. */

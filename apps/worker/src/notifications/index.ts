@@ -38,7 +38,20 @@ export function assembleNotifications(parts: NotificationParts): {
   ways: { reactor: Reactor; progress: Progress }[];
   watch(signal: AbortSignal): Promise<void>;
 } {
-  const { store, decisions, redis, checkpoints, channels, queues, outbound, sealing, metrics, logger, smtp, retriesMs } = parts;
+  const {
+    store,
+    decisions,
+    redis,
+    checkpoints,
+    channels,
+    queues,
+    outbound,
+    sealing,
+    metrics,
+    logger,
+    smtp,
+    retriesMs,
+  } = parts;
   const index = new NotificationIndex(redis);
   const outbox = new Outbox(decisions, index, queues, logger);
   const courier = new Courier(sealing, outbound, new Mailer(smtp.url, smtp.from));
