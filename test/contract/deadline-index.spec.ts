@@ -1,5 +1,5 @@
 import { DEADLINE_TAGS, redisNames } from '@keyledger/contracts';
-import { connectRedis, DeadlineIndex, DeadlinesLost, type RedisClient } from '@keyledger/read-model';
+import { connectRedis, DeadlineIndex, TenureLost, type RedisClient } from '@keyledger/read-model';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { eventually, startRedis, type RedisServer } from '../support/index.js';
 
@@ -90,7 +90,7 @@ it('begins at the start of the log when a part of it is gone, and tells whoever 
   expect(await index.isIntact()).toBe(false);
   const fresh = new DeadlineIndex(redis, 'keys');
   expect(await fresh.read()).toBe(0n);
-  await expect(index.advance('timekeeper', 99n)).rejects.toBeInstanceOf(DeadlinesLost);
+  await expect(index.advance('timekeeper', 99n)).rejects.toBeInstanceOf(TenureLost);
   expect(await new DeadlineIndex(redis, 'keys').read()).toBe(0n);
   await fresh.advance('timekeeper', 80n);
   expect(await fresh.isIntact()).toBe(true);

@@ -50,6 +50,8 @@ describe.each(ways)('an append by $call', ({ options }) => {
     { expected: NO_STREAM, why: 'the stream exists' },
     { expected: 0n, why: 'the stream is further' },
     { expected: 5n, why: 'the stream is not so far' },
+    { expected: 2n ** 53n + 1n, why: 'no stream is so far' },
+    { expected: 2n ** 64n - 1n, why: 'no stream is so far' },
   ])('expecting $expected is refused when $why, with the revision as it is', async ({ expected }) => {
     const stream = streamName();
     await client.appendToStream(stream, [event(0), event(1)], { streamState: NO_STREAM, ...options });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { EventStore, type NewEvent } from '@keyledger/event-store';
 import { randomUUID } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import { eventually, startEventStore, type EventStoreServer } from '../support/index.js';
 import { storeStatus } from './eventstore.client.js';
 
@@ -63,4 +64,32 @@ it('thousands of short reads, and of long ones that are left, leave the connecti
     }
   }
   expect((await store.load(KEY)).events).toHaveLength(events.length);
+});
+
+/** What a signal still knows of others: its listeners, and what follows it by `AbortSignal.any`. */
+function knownTo(signal: AbortSignal): number {
+  const followers = Object.getOwnPropertySymbols(signal)
+    .map((symbol) => (signal as unknown as Record<symbol, unknown>)[symbol])
+    .filter((value): value is Set<unknown> => value instanceof Set);
+  return getEventListeners(signal, 'abort').length + followers.reduce((sum, { size }) => sum + size, 0);
+}
+
+it('reads leave nothing behind with a signal that outlives them, neither their own nor the store’s', async () => {
+  const other = new EventStore({ url: server.url });
+  const living = new AbortController();
+  const { closing } = other as unknown as { closing: AbortController };
+  const before = [knownTo(living.signal), knownTo(closing.signal)];
+  for (const { signal } of [living, new AbortController(), new AbortController()]) {
+    for await (const _batch of other.readAll({ direction: 'backwards', ...ALL, limit: 1, signal })) break;
+    for await (const _batch of other.readStream(KEY, { direction: 'forwards', limit: 1, signal })) continue;
+    for await (const _batch of other.readStored({ after: 'start', ...ALL, signal })) break;
+    for await (const _batch of other.subscribe({ after: 'start', ...ALL, signal })) break;
+  }
+  expect([knownTo(living.signal), knownTo(closing.signal)]).toEqual(before);
+  const leaving = new AbortController();
+  const reading = (async () => {
+    for await (const _batch of other.subscribe({ after: 'start', ...ALL, signal: leaving.signal })) continue;
+  })();
+  await other.dispose();
+  await reading;
 });

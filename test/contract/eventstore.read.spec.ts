@@ -117,11 +117,21 @@ describe('$all', () => {
   it.each([
     ['is not one', '(unclosed', /not valid/],
     ['is too long', 'x'.repeat(513), /512 are allowed/],
+    ['is too large when it is written out', '(a?){300}(a){300}', /512 are allowed/],
+    ['cannot be matched in linear time', '^(a+)\\1$', /not valid/],
   ])('refuses a regex that %s, with the reason', async (_name, regex, reason) => {
     const subscription = client.subscribeToAll({ filter: streamNameFilter({ regex }) });
     const error = await new Promise<Error & { code?: number }>((resolve) => subscription.on('error', resolve));
     expect(error.code).toBe(3);
     expect(error.message).toMatch(reason);
+  });
+
+  it('with a regex that backtracking would never end with keeps no other waiting', async () => {
+    const name = `${'a'.repeat(34)}!`;
+    await client.appendToStream(name, event(0));
+    const found = await collect(client.readAll({ filter: streamNameFilter({ regex: '^(a+)+$' }) }));
+    expect(found).toEqual([]);
+    expect(await collect(client.readAll({ filter: streamNameFilter({ regex: '^(a+)+!$' }) }))).toHaveLength(1);
   });
 
   it('read to its end ends, however much is written meanwhile', async () => {

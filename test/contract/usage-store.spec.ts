@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { instantOf, type Instant, type SecretUse } from '@keyledger/contracts';
 import type { KeyUsage } from '@keyledger/domain';
-import { connectRedis, ReadModelUnavailable, UsageStore, type RedisClient } from '@keyledger/read-model';
+import { connectRedis, ReadModelUnavailable, TenureLost, UsageStore, type RedisClient } from '@keyledger/read-model';
 import { Metrics } from '@keyledger/platform';
 import { UsageMeter } from '@keyledger/verification';
-import { eventually, startRedis, type RedisServer } from '../support/index.js';
+import { eventually, rememberRedis, startRedis, type RedisServer } from '../support/index.js';
 import { newKeyId } from './read-model.harness.js';
 
 const HOUR_MS = 3_600_000;
@@ -16,15 +16,18 @@ const use = (secretId: string, count: number, first: number, last: number): Secr
   return { secretId, count, firstUsedAt: at(first), lastUsedAt: at(last) };
 };
 
-async function* recorded(...batches: { keyId: string; usage: KeyUsage }[][]) {
-  yield* batches;
-}
-
 describe('the use of keys in Redis', () => {
   let server: RedisServer;
   let redis: RedisClient;
   let store: UsageStore;
   let keyId: string;
+
+  /** What a worker does that brings in what is on record. */
+  const restore = async (...batches: { keyId: string; usage: KeyUsage }[][]): Promise<void> => {
+    await store.tenure.read();
+    for (const batch of batches) await store.restore(batch);
+    await store.tenure.caughtUp(1n);
+  };
 
   beforeAll(async () => {
     server = await startRedis();
@@ -34,7 +37,7 @@ describe('the use of keys in Redis', () => {
   });
   beforeEach(async () => {
     await redis.flushall();
-    await store.restoreAll(recorded());
+    await restore();
     keyId = newKeyId();
   });
   afterAll(async () => {
@@ -50,9 +53,9 @@ describe('the use of keys in Redis', () => {
 
   it('does not call a key unused while what is on record is not here', async () => {
     await store.add([uses(keyId, 'new', 2, 5)]);
-    expect(await store.isWhole()).toBe(true);
+    expect(await store.tenure.isWhole()).toBe(true);
     await redis.flushall();
-    expect(await store.isWhole()).toBe(false);
+    expect(await store.tenure.isWhole()).toBe(false);
     await expect(store.usageOf(keyId)).rejects.toThrow(ReadModelUnavailable);
   });
 
@@ -63,18 +66,17 @@ describe('the use of keys in Redis', () => {
       [{ keyId, usage: [use('new', 10, 1, 20)] }],
       [{ keyId, usage: [use('new', 30, 1, 40), use('old', 4, 0, 2)] }],
     ];
-    expect(await store.restoreAll(recorded(...events, ...events))).toBe(true);
+    await restore(...events, ...events);
     await store.add([uses(keyId, 'new', 1, 52)]);
     expect(await store.usageOf(keyId)).toEqual([use('new', 33, 1, 52), use('old', 4, 0, 2)]);
   });
 
   it('is not whole if Redis was emptied again while it was restored', async () => {
-    async function* interrupted() {
-      yield [{ keyId, usage: [use('new', 10, 1, 20)] }];
-      await redis.flushall();
-    }
     await redis.flushall();
-    expect(await store.restoreAll(interrupted())).toBe(false);
+    await store.tenure.read();
+    await store.restore([{ keyId, usage: [use('new', 10, 1, 20)] }]);
+    await redis.flushall();
+    await expect(store.tenure.caughtUp(1n)).rejects.toThrow(TenureLost);
     await expect(store.usageOf(keyId)).rejects.toThrow(ReadModelUnavailable);
   });
 
@@ -131,6 +133,31 @@ describe('the use of keys in Redis', () => {
     meter.used(keyId, 'old', at(4));
     await meter.stop();
     expect(await store.usageOf(keyId)).toEqual([use('new', 3, 1, 3), use('old', 1, 4, 4)]);
+    client.disconnect();
+  });
+
+  it('calls no key unused that a Redis which lost its last second may have forgotten, and gets its uses from the meter again', async () => {
+    const client = connectRedis(server.url);
+    const own = new UsageStore(client);
+    const meter = new UsageMeter(own, new Metrics('test'), { warn: () => undefined });
+    await eventually('Redis is connected', () => own.runs() !== undefined);
+    meter.start();
+    const kept = newKeyId();
+    meter.used(kept, 'kept', at(1));
+    await eventually('the uses to arrive', async () => (await store.usageOf(kept)).length === 1);
+    const lose = rememberRedis(server);
+    meter.used(keyId, 'new', at(2));
+    meter.used(keyId, 'new', at(3));
+    await eventually('further uses to arrive', async () => (await store.usageOf(keyId)).length === 1);
+    await lose();
+    await eventually('Redis is there again', () => store.runs() !== undefined);
+    await expect(store.usageOf(keyId)).rejects.toThrow(ReadModelUnavailable);
+    await expect(store.tenure.caughtUp(2n)).rejects.toThrow(TenureLost);
+    await restore();
+    await eventually('the uses are there again', async () => (await store.usageOf(keyId)).length === 1);
+    await meter.stop();
+    expect(await store.usageOf(keyId)).toEqual([use('new', 2, 2, 3)]);
+    expect(await store.usageOf(kept)).toEqual([use('kept', 1, 1, 1)]);
     client.disconnect();
   });
 

@@ -10,6 +10,6 @@ export { Line } from './line.js';
 export { claimPort, type PortClaim } from './ports.js';
 export { isAlive, RealProcess, temporaryFolder, type ProcessOptions } from './process.js';
 export { MISBEHAVIOURS, startReceiver, type Behaviour, type Delivery, type Receiver } from './receiver.js';
-export { startRedis, type RedisServer } from './redis.js';
+export { rememberRedis, startRedis, type RedisServer } from './redis.js';
 export { redisCli, startRedisCluster, startRedisWithSentinel, type RedisTopology } from './redis-topologies.js';
 export { startSystem, type System } from './system.js';

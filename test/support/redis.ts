@@ -1,3 +1,4 @@
+import { cpSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { claimPort } from './ports.js';
 import { RealProcess, temporaryFolder } from './process.js';
@@ -22,6 +23,21 @@ export async function startRedis({ args = [] }: { args?: readonly string[] } = {
   });
   await redis.start();
   return Object.assign(redis, { url: `redis://127.0.0.1:${port}`, port, folder });
+}
+
+/**
+ * Remembers what a Redis has on disk now. What it gives kills the server and starts it again with that: it has lost all
+ * that it was told since, as after a crash of its machine or a failover to a replica that was behind.
+ */
+export function rememberRedis(redis: RedisServer): () => Promise<void> {
+  const copy = temporaryFolder();
+  cpSync(redis.folder, copy, { recursive: true });
+  return async () => {
+    await redis.kill();
+    rmSync(redis.folder, { recursive: true });
+    cpSync(copy, redis.folder, { recursive: true });
+    await redis.start();
+  };
 }
 
 /** PING, so that a server that still loads its data is not taken for ready. */

@@ -1,4 +1,4 @@
-import { LEAK_REACTOR, streams, type CommandContext, type LeakEvent, type RecordedEvent } from '@keyledger/contracts';
+import { streams, type CommandContext, type LeakEvent, type RecordedEvent } from '@keyledger/contracts';
 import { evolveLeak, fold, keyDecider, type LeakState } from '@keyledger/domain';
 import type { Decisions, EventBatch } from '@keyledger/event-store';
 import { Incidents, type Incident, type LeakReport } from '@keyledger/leaks';
@@ -6,19 +6,17 @@ import { systemClock, type Logger, type PersonalData } from '@keyledger/platform
 import {
   DecoySightings,
   IncidentIndex,
-  type Checkpoints,
   type ReadModel,
   type RedisClient,
   type TakenSighting,
 } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Progress, Reactor, ReactorLoop } from './reactor.js';
+import type { Reactor } from './reactor.js';
 
 export interface LeakWorkParts {
   decisions: Decisions;
   redis: RedisClient;
   readModel: ReadModel;
-  checkpoints: Checkpoints;
   personal: PersonalData;
   logger: Logger;
 }
@@ -28,7 +26,6 @@ const LEAK_STREAM = streams.leak('');
 const OWN_TIME_MS = 2000;
 const AT_ONCE = 8;
 const SIGHTINGS_AT_ONCE = 50;
-const LIST_LOOK_EVERY_MS = 1000;
 const LOOK_EVERY_MS = 250;
 const LONGEST_PAUSE_MS = 5000;
 
@@ -36,49 +33,28 @@ const LONGEST_PAUSE_MS = 5000;
  * What a worker does about leaks: keeps the list of incidents, goes on with those that somebody left half done, and turns
  * decoys that were presented into incidents.
  */
-export function leakWork({ redis, readModel, checkpoints, decisions, personal, logger }: LeakWorkParts) {
+export function leakWork({ redis, readModel, decisions, personal, logger }: LeakWorkParts) {
   const index = new IncidentIndex(redis);
   const incidents = new Incidents({ decisions, readModel, index, clock: systemClock });
   const sightings = new DecoySightings(redis);
-  const begun: { token?: string } = {};
   return {
-    list: listKeeper(incidents, index, begun),
+    list: listKeeper(incidents, index),
+    listProgress: index.tenure,
     finisher: finisher(incidents),
-    /** Where the list keeper goes on: at its checkpoint if the list is there, else at the first event. */
-    listProgress: {
-      read: async (reactor: string) => {
-        if (await index.isWhole()) return checkpoints.read(reactor);
-        begun.token = await index.begin();
-        return undefined;
-      },
-      advance: (reactor: string, position: bigint) => checkpoints.advance(reactor, position),
-    } satisfies Progress,
-    /** Has the list made anew when Redis was emptied. */
-    watchList: async (list: ReactorLoop, signal: AbortSignal) => {
-      while (!signal.aborted) {
-        await sleep(LIST_LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
-        const lost = list.state().live && !(await index.isWhole().catch(() => true));
-        if (lost) list.beginAnew();
-      }
-    },
     watchDecoys: (signal: AbortSignal) => watchDecoys({ decisions, incidents, sightings, personal, logger }, signal),
   };
 }
 
-/** Keeps the list: the api has written most of it already. Its checkpoint shares a slot with the list, and its fate. */
-function listKeeper(incidents: Incidents, index: IncidentIndex, begun: { token?: string }): Reactor {
+/** Keeps the list: the api has written most of it already. */
+function listKeeper(incidents: Incidents, index: IncidentIndex): Reactor {
   return {
-    name: LEAK_REACTOR,
+    name: 'leaks',
     streamPrefixes: [LEAK_STREAM],
     react: async ({ events }) => {
       await each([...byIncident(events)], async ([leakId, own]) => {
         const { state, revision } = folded(own) ?? (await loaded(incidents, leakId));
         await index.apply(state, revision);
       });
-    },
-    caughtUp: async () => {
-      if (begun.token === undefined || (await index.markWhole(begun.token))) return;
-      throw new Error('the list of incidents was lost while it was made');
     },
   };
 }

@@ -13,21 +13,29 @@ export interface Reactor {
    */
   react(batch: EventBatch): Promise<void>;
   /** It has acted on all there was. Called whenever it has caught up; a throw has its work begin again. */
-  caughtUp?(): Promise<void>;
+  caughtUp?(signal: AbortSignal): Promise<void>;
   /** Before it begins, and again whenever it begins anew: where to begin if its checkpoint is lost; default the start. */
   recover?(): Promise<bigint | undefined>;
 }
 
-/** Where a reactor's way is remembered: `Checkpoints`, or what it keeps up to date itself. */
+/**
+ * Where a reactor's way is remembered: the `Tenure` of what it derives into Redis, or, where all that it does is in the
+ * log or with others and a lost second of Redis takes nothing of it, `Checkpoints`.
+ */
 export interface Progress {
   read(reactor: string): Promise<bigint | undefined>;
   /** A throw has the reactor begin anew where `read` then says. */
   advance(reactor: string, position: bigint): Promise<void>;
+  /** It has acted on all there was. */
+  caughtUp?(position: bigint): Promise<void>;
+  /** Asked again and again: what it did may have been lost since, and then it begins anew too. */
+  isIntact?(): Promise<boolean>;
 }
 
 const BATCH = 500;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
+const LOOK_EVERY_MS = 1000;
 
 /** What a reactor's loop can say of itself. */
 export interface ReactorState {
@@ -46,8 +54,6 @@ export class ReactorLoop {
     position: 0n,
     lastError: undefined,
   };
-
-  private session = new AbortController();
 
   constructor(
     private readonly reactor: Reactor,
@@ -68,27 +74,38 @@ export class ReactorLoop {
     throw new Error(`${what} are not followed${lastError === undefined ? '' : `: ${lastError}`}`);
   }
 
-  /** Has it read its checkpoint again and go on from there. */
-  beginAnew(): void {
-    this.session.abort();
-  }
-
   /** Works until the signal aborts. What fails is said once and tried again, with a growing pause. */
   async run(signal: AbortSignal): Promise<void> {
     const { name } = this.reactor;
     for (let failures = 0; !signal.aborted;) {
-      this.session = new AbortController();
+      const session = new AbortController();
+      const end = (): void => session.abort();
+      signal.addEventListener('abort', end, { once: true });
+      const look = setInterval(() => void this.lookWhetherIntact(session), LOOK_EVERY_MS);
       try {
-        for await (const _ of this.batches(AbortSignal.any([signal, this.session.signal]))) failures = 0;
+        for await (const _ of this.batches(session.signal)) failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         this.told.lastError = error instanceof Error ? error.message : String(error);
         if (failures === 0) this.logger.warn({ err: error }, `the reactor ${name} was interrupted`);
+      } finally {
+        clearInterval(look);
+        signal.removeEventListener('abort', end);
+        session.abort();
       }
       this.told.subscribed = false;
       this.told.live = false;
       await pause(Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS), signal);
     }
+  }
+
+  /** Redis may lose what it has while nothing happens that would tell. */
+  private async lookWhetherIntact(session: AbortController): Promise<void> {
+    const { checkpoints, told, reactor } = this;
+    if (!told.subscribed || !checkpoints.isIntact || (await checkpoints.isIntact().catch(() => true))) return;
+    if (session.signal.aborted) return;
+    this.logger.warn({}, `Redis may have lost what the reactor ${reactor.name} derived; it is derived again`);
+    session.abort();
   }
 
   private async *batches(signal: AbortSignal): AsyncGenerator<void> {
@@ -108,7 +125,10 @@ export class ReactorLoop {
       if (batch.events.length > 0) await reactor.react(batch);
       if (batch.position > told.position) await checkpoints.advance(reactor.name, batch.position);
       told.position = batch.position;
-      if (batch.live && !told.live) await reactor.caughtUp?.();
+      if (batch.live && !told.live) {
+        await reactor.caughtUp?.(signal);
+        await checkpoints.caughtUp?.(batch.position);
+      }
       told.live = batch.live;
       told.lastError = undefined;
       yield;

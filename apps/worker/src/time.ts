@@ -28,7 +28,6 @@ const ROUNDS_AT_ONCE = 8;
 const DELIVERIES_AT_ONCE = 20;
 const LOCK_MS = 10_000;
 const SWEEP_EVERY_MS = 2500;
-const LOOK_AT_INDEX_MS = 2000;
 const LATENESS_BUCKETS_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
 
 export interface TimeParts {
@@ -49,9 +48,8 @@ export interface TimeParts {
 /** What time brings to keys: the deadlines and the rotations and deliveries that come of them, put together. */
 export class Time {
   readonly clock: ClockCheck;
-  private readonly loops: { loop: ReactorLoop; index: DeadlineIndex }[];
+  private readonly loops: ReactorLoop[];
   private readonly work: Promise<unknown>[] = [];
-  private timer: NodeJS.Timeout | undefined;
 
   /** What has to be done regularly, by any one worker. */
   readonly chores: Record<string, Chore>;
@@ -73,8 +71,8 @@ export class Time {
     const deadlines = new KeyDeadlines({ ...all, handedOver });
     const timekeeper = new Timekeeper({ ...all, channels, settled: (keyIds) => deadlines.settled(keyIds) });
     this.loops = [
-      { loop: new ReactorLoop(timekeeper, store, rounds.index, logger), index: rounds.index },
-      { loop: new ReactorLoop(deliveries, store, secrets.index, logger), index: secrets.index },
+      new ReactorLoop(timekeeper, store, rounds.index, logger),
+      new ReactorLoop(deliveries, store, secrets.index, logger),
     ];
     this.process(deadlines, deliveries);
     this.chores = {
@@ -88,12 +86,10 @@ export class Time {
 
   async start(signal: AbortSignal): Promise<void> {
     await this.clock.start();
-    this.work.push(...this.loops.map(({ loop }) => loop.run(signal)));
-    this.timer = setInterval(() => void this.lookAtIndexes(), LOOK_AT_INDEX_MS);
+    this.work.push(...this.loops.map((loop) => loop.run(signal)));
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer);
     this.clock.stop();
     await Promise.all(this.work);
   }
@@ -102,7 +98,7 @@ export class Time {
   assertReady(): void {
     const problem = this.clock.problem();
     if (problem !== undefined) throw new Error(problem);
-    for (const { loop } of this.loops) loop.assertFollowing('deadlines');
+    for (const loop of this.loops) loop.assertFollowing('deadlines');
   }
 
   private process(keys: KeyDeadlines, deliveries: Deliveries): void {
@@ -116,16 +112,6 @@ export class Time {
       concurrency: DELIVERIES_AT_ONCE,
       lockMs: LOCK_MS,
     });
-  }
-
-  /** Redis may lose the index, or a part of it, while nothing happens that would tell. */
-  private async lookAtIndexes(): Promise<void> {
-    for (const { loop, index } of this.loops) {
-      if (loop.state().subscribed && !(await index.isIntact().catch(() => true))) {
-        this.parts.logger.warn({}, 'a deadline index is gone; it is derived again from the events');
-        loop.beginAnew();
-      }
-    }
   }
 
   private lateness(): (seconds: number) => void {

@@ -1,18 +1,19 @@
 import { streams, type KeyUsageRecorded, type LedgerEvent } from '@keyledger/contracts';
-import { usageDecider, type KeyUsage } from '@keyledger/domain';
-import type { Decisions, EventStore } from '@keyledger/event-store';
+import { usageDecider } from '@keyledger/domain';
+import type { Decisions, EventBatch } from '@keyledger/event-store';
 import { newId, systemClock, type Logger } from '@keyledger/platform';
 import type { UsageStore } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Reactor } from './reactor.js';
 
 const LOOK_EVERY_MS = 1000;
 const KEYS_AT_ONCE = 8;
 const KEYS_PER_ROUND = 512;
-const RESTORE_BATCH = 500;
+/** How long whoever counts uses is left to say again what Redis may have lost of it: it has to connect, and to notice. */
+const SAID_AGAIN_WITHIN_MS = 4000;
 
 export interface UsageRollUpParts {
   usage: UsageStore;
-  store: Pick<EventStore, 'subscribe'>;
   decisions: Decisions;
   intervalSeconds: number;
   log: Logger;
@@ -20,10 +21,12 @@ export interface UsageRollUpParts {
 }
 
 /**
- * Puts on record how keys were used, so that it survives the loss of Redis, and brings it back into a Redis that was
- * emptied. Two workers may do so at once: what is on record already is not recorded again.
+ * Puts on record how keys were used, so that it survives the loss of Redis, and follows those records to bring into Redis
+ * what it lost. Two workers may do so at once: what is on record already is not recorded again.
  */
-export class UsageRollUp {
+export class UsageRollUp implements Reactor {
+  readonly name = 'usage';
+  readonly streamPrefixes = [streams.usage('')];
   private readonly intervalMs: number;
   private failing = false;
   private whole = false;
@@ -37,11 +40,21 @@ export class UsageRollUp {
     return this.whole;
   }
 
-  /** Works until the signal aborts. What fails is said once and tried again. */
+  async react({ events }: EventBatch): Promise<void> {
+    const recorded = events.map(({ event }) => event).filter(isUsage);
+    await this.parts.usage.restore(recorded.map(({ data }) => ({ keyId: data.keyId, usage: data.secrets })));
+  }
+
+  /** @throws when the signal aborts: it must not be taken for the end of the wait */
+  async caughtUp(signal: AbortSignal): Promise<void> {
+    if (this.parts.usage.tenure.isAfterLoss) await sleep(SAID_AGAIN_WITHIN_MS, undefined, { signal });
+  }
+
+  /** Records until the signal aborts. What fails is said once and tried again. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        this.whole = (await this.parts.usage.isWhole()) || (await this.restore(signal));
+        this.whole = await this.parts.usage.tenure.isWhole();
         if (this.whole) await this.rollUp(signal);
         this.failing = false;
       } catch (error) {
@@ -84,30 +97,6 @@ export class UsageRollUp {
     );
     // Refused only while others record the same key; then it is due again soon.
     if (outcome.accepted) await counts.endRollUp(keyId);
-  }
-
-  private async restore(signal: AbortSignal): Promise<boolean> {
-    const whole = await this.parts.usage.restoreAll(this.everythingRecorded(signal));
-    if (whole && !signal.aborted) this.parts.log.info('the use of keys as recorded is in Redis');
-    return whole;
-  }
-
-  private async *everythingRecorded(signal: AbortSignal): AsyncGenerator<{ keyId: string; usage: KeyUsage }[]> {
-    const subscription = this.parts.store.subscribe({
-      after: 'start',
-      streamPrefixes: ['usage-'],
-      maxBatch: RESTORE_BATCH,
-      signal,
-    });
-    for await (const { events, live } of subscription) {
-      yield events
-        .map(({ event }) => event)
-        .filter(isUsage)
-        .map(({ data }) => ({ keyId: data.keyId, usage: data.secrets }));
-      if (live) return;
-    }
-    // Ended before the head of the log: what was read is not all there is.
-    throw new Error('the reading of what is on record was interrupted');
   }
 }
 

@@ -21,6 +21,7 @@ import {
   UsageStore,
 } from '@keyledger/read-model';
 import { Credentials } from '@keyledger/verification';
+import { setMaxListeners } from 'node:events';
 import { assembleAudit } from './audit/index.js';
 import { serveBoard } from './board.js';
 import { Housekeeping } from './housekeeping.js';
@@ -30,7 +31,7 @@ import { Outbound } from './outbound.js';
 import { measureProjector } from './projector-metrics.js';
 import { measureQueues } from './queue-metrics.js';
 import { Queues } from './queues.js';
-import { ReactorLoop, type Reactor } from './reactor.js';
+import { ReactorLoop, type Progress, type Reactor } from './reactor.js';
 import { SiemPush } from './siem-push.js';
 import type { WorkerConfig } from './settings.js';
 import { ownPorts, TargetGuard } from './target-guard.js';
@@ -67,7 +68,6 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const recorded = metrics.counter('keyledger_usage_recorded_total', 'Keys whose use was put on record');
   const rollUp = new UsageRollUp({
     usage,
-    store,
     decisions,
     intervalSeconds: config.usageIntervalSeconds,
     log: logger,
@@ -77,6 +77,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     store,
     decisions,
     redis,
+    checkpoints,
     channels,
     queues,
     outbound,
@@ -87,11 +88,11 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     retriesMs: config.notificationRetries,
   });
   const siem = new SiemPush({ store, decisions, channels, checkpoints, outbound, sealing, metrics, logger });
-  const leaks = leakWork({ redis, readModel, checkpoints, decisions, personal, logger });
-  const leakList = new ReactorLoop(leaks.list, store, leaks.listProgress, logger);
-  const loopOf = (reactor: Reactor) => new ReactorLoop(reactor, store, checkpoints, logger);
-  const news = notifications.reactors.map(loopOf);
-  const incidents = [leakList, loopOf(leaks.finisher)];
+  const leaks = leakWork({ redis, readModel, decisions, personal, logger });
+  const loopOf = (reactor: Reactor, progress: Progress) => new ReactorLoop(reactor, store, progress, logger);
+  const news = notifications.ways.map(({ reactor, progress }) => loopOf(reactor, progress));
+  const incidents = [loopOf(leaks.list, leaks.listProgress), loopOf(leaks.finisher, checkpoints)];
+  const uses = loopOf(rollUp, usage.tenure);
   const stores = { store, redis, readModel, handedOver, queues };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
   const audit = assembleAudit({
@@ -132,6 +133,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   await readModel.start();
   const end = new AbortController();
+  // Every loop listens to it.
+  setMaxListeners(0, end.signal);
   const work = Promise.all([
     projector.run(end.signal),
     rollUp.run(end.signal),
@@ -139,9 +142,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     channels.run(end.signal),
     siem.run(end.signal),
     notifications.watch(end.signal),
-    leaks.watchList(leakList, end.signal),
     leaks.watchDecoys(end.signal),
-    ...[...news, ...incidents].map((loop) => loop.run(end.signal)),
+    ...[...news, ...incidents, uses].map((loop) => loop.run(end.signal)),
   ]);
   await time.start(end.signal);
   housekeeping.start();

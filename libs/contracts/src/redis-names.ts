@@ -21,8 +21,9 @@ export function redisTagOf(text: string): string {
   return TAGS.charAt((sum ^ (sum >>> 6) ^ (sum >>> 12)) & 63);
 }
 
-/** The reactor of the worker that keeps the list of incidents. */
-export const LEAK_REACTOR = 'leaks';
+/** The hash tags of the list of incidents and of those of notifications. */
+export const LEAKS_TAG = 'leaks';
+export const NOTIFICATIONS_TAG = 'notifications';
 
 export const redisNames = {
   /** Hash: which generation is live, building or retiring, and how far it has come. */
@@ -65,11 +66,11 @@ export const redisNames = {
   deadlineMarker: (index: DeadlineIndexName, tag: string) => `kl:d:{${tag}}${index}:at`,
   /**
    * Hash: how a key was used, counted by verifiers; of no generation. Two names follow from its hash tag: the
-   * keys of this slot whose use is not on record yet (`due`), and the mark that all that is on record is here (`whole`).
+   * keys of this slot whose use is not on record yet (`due`), and the mark of how far what is on record is here (`at`).
    */
   usage: (keyId: string) => `kl:u:{${redisTagOf(keyId)}}${keyId}`,
   usageDue: (tag: string) => `kl:u:{${tag}}:due`,
-  usageWhole: (tag: string) => `kl:u:{${tag}}:whole`,
+  usageMarker: (tag: string) => `kl:u:{${tag}}:at`,
 
   /** How far a reactor of the worker has come in the log. */
   checkpoint: (reactor: string) => `kl:r:{${reactor}}`,
@@ -77,30 +78,27 @@ export const redisNames = {
   reactorHolder: (reactor: string) => `kl:r:{${reactor}}:holder`,
 
   /**
-   * Incidents, in the slot of the checkpoint of the reactor that keeps them, so that what is lost is lost together: the
-   * record of one; sorted sets by when they were reported, of all or of one keyspace, in one state or any; and a mark
-   * that they are all there.
+   * Incidents, all in one slot, so that what is lost is lost together: the record of one; sorted sets by when they were
+   * reported, of all or of one keyspace, in one state or any; and the mark of how far the log is in them.
    */
-  leak: (leakId: string) => `kl:leak:{${LEAK_REACTOR}}:i:${leakId}`,
+  leak: (leakId: string) => `kl:leak:{${LEAKS_TAG}}:i:${leakId}`,
   leakIndex: (state: string, keyspaceId?: string) =>
-    `kl:leak:{${LEAK_REACTOR}}:${keyspaceId === undefined ? 'a' : `k:${keyspaceId}`}:${state}`,
-  leaksWhole: `kl:leak:{${LEAK_REACTOR}}:whole`,
-  /** There for as long as nothing of the list was lost since somebody began to make it. */
-  leaksBegun: `kl:leak:{${LEAK_REACTOR}}:begun`,
+    `kl:leak:{${LEAKS_TAG}}:${keyspaceId === undefined ? 'a' : `k:${keyspaceId}`}:${state}`,
+  leaksMarker: `kl:leak:{${LEAKS_TAG}}:at`,
 
   /** Stream: decoys that somebody presented and that no worker has told of yet. Capped. */
   decoySightings: 'kl:seen:{decoys}',
   /** What is kept of notifications, all in one slot so that one script can write it. */
   notifications: {
-    /** Present once every notification of the log is in the lists. */
-    complete: 'kl:n:{notifications}:complete',
+    /** How far the log is in the lists. */
+    marker: `kl:n:{${NOTIFICATIONS_TAG}}:at`,
     /** `<revision> <member> <state> <channelId> <json>` */
-    item: (notificationId: string) => `kl:n:{notifications}:i:${notificationId}`,
+    item: (notificationId: string) => `kl:n:{${NOTIFICATIONS_TAG}}:i:${notificationId}`,
     /** A sorted set of `<ms since the epoch, 15 digits>-<notificationId>`, all or those of one channel. */
     list: (state: string, channelId?: string) =>
-      `kl:n:{notifications}:${state}${channelId === undefined ? '' : `:${channelId}`}`,
+      `kl:n:{${NOTIFICATIONS_TAG}}:${state}${channelId === undefined ? '' : `:${channelId}`}`,
     /** How the tries of a pending one went so far. */
-    tries: (notificationId: string) => `kl:n:{notifications}:t:${notificationId}`,
+    tries: (notificationId: string) => `kl:n:{${NOTIFICATIONS_TAG}}:t:${notificationId}`,
   },
 
   /** Hash: what is known of a request with an Idempotency-Key, by an id that does not tell it; beside it the sealed text. */

@@ -6,6 +6,7 @@ import { decode, decodeStored, positionOf, type Decoder, type NewEvent, type Sto
 import { Connection } from './connection.js';
 import { CorruptEvent } from './errors.js';
 import type { EventBatch, SubscribeOptions } from './feed.js';
+import { joinedSignal } from './joined-signal.js';
 import { readLog, readNewest } from './log-reading.js';
 import type { ReadDirection } from './read-wire.js';
 import { readStored, type ReadStoredOptions } from './stored-reading.js';
@@ -127,8 +128,9 @@ export class EventStore {
     options.signal?.throwIfAborted();
     const end = await this.head();
     if (end === 0n || (options.after !== 'start' && options.after >= end)) return;
-    const signal = AbortSignal.any([this.closing.signal, ...(options.signal ? [options.signal] : [])]);
-    yield* readStored(new Connection(this.url, this.timeoutMs), options, signal);
+    yield* this.untilClosed(options.signal, (signal) =>
+      readStored(new Connection(this.url, this.timeoutMs), options, signal),
+    );
   }
 
   /**
@@ -150,7 +152,8 @@ export class EventStore {
       ...(most !== undefined && { limit: most }),
     } as const;
     let left = limit ?? Infinity;
-    for await (const batch of readLog(this.openConnection(), spec, this.signalOf(options))) {
+    const connection = this.openConnection();
+    for await (const batch of this.untilClosed(options.signal, (signal) => readLog(connection, spec, signal))) {
       const events = batch
         .flatMap((one) => decode(one) ?? [])
         .filter(({ position }) => !forwards || from === undefined || inclusive || position > from)
@@ -176,7 +179,8 @@ export class EventStore {
     const { direction, fromRevision, limit } = options;
     const from = fromRevision === undefined ? (direction === 'forwards' ? 'start' : 'end') : BigInt(fromRevision);
     const spec = { direction, of: { stream }, from, ...(limit !== undefined && { limit }) } as const;
-    for await (const batch of readLog(this.openConnection(), spec, this.signalOf(options))) {
+    const connection = this.openConnection();
+    for await (const batch of this.untilClosed(options.signal, (signal) => readLog(connection, spec, signal))) {
       yield batch.flatMap((one) => decode(one) ?? []);
     }
   }
@@ -199,9 +203,9 @@ export class EventStore {
   }
 
   private follow<T>(options: SubscribeOptions, decoder: Decoder<T>): AsyncIterable<EventBatch<T>> {
-    const signal = AbortSignal.any([options.signal, this.closing.signal]);
     const ways = { tail: this.tail, open: () => new Connection(this.url, this.timeoutMs) };
-    return { [Symbol.asyncIterator]: () => subscribe(ways, { ...options, signal }, decoder) };
+    const begin = (signal: AbortSignal) => subscribe(ways, { ...options, signal }, decoder);
+    return { [Symbol.asyncIterator]: () => this.untilClosed(options.signal, begin) };
   }
 
   private async read(start: (client: KurrentDBClient) => AsyncIterable<ResolvedEvent>): Promise<ResolvedEvent[]> {
@@ -222,8 +226,17 @@ export class EventStore {
     return this.connection;
   }
 
-  private signalOf({ signal }: { signal?: AbortSignal }): AbortSignal {
-    return signal ? AbortSignal.any([signal, this.closing.signal]) : this.closing.signal;
+  /** Reads until this store is disposed of, or the reader's own signal aborts. */
+  private async *untilClosed<T>(
+    own: AbortSignal | undefined,
+    begin: (signal: AbortSignal) => AsyncGenerator<T, void, undefined>,
+  ): AsyncGenerator<T, void, undefined> {
+    const { signal, letGo } = joinedSignal(own, this.closing.signal);
+    try {
+      yield* begin(signal);
+    } finally {
+      letGo();
+    }
   }
 
   private checkOpen(): void {

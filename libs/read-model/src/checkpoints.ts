@@ -3,8 +3,9 @@ import type { RedisClient } from './connect.js';
 import { positionFrom, positionText } from './meta.js';
 
 /**
- * How far each reactor has come in the log. Like everything in Redis it may be lost: then its reactor begins anew, and
- * what it does is done once all the same.
+ * How far each reactor has come in the log that derives nothing into Redis: what it does is in the log, or with others.
+ * Like everything in Redis it may be lost: then its reactor begins anew, and what it does is done once all the same.
+ * Whoever derives something into Redis has a `Tenure` instead.
  */
 export class Checkpoints {
   constructor(private readonly redis: RedisClient) {}

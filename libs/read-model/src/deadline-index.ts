@@ -1,9 +1,8 @@
 import { DEADLINE_TAGS, redisNames, type DeadlineIndexName } from '@keyledger/contracts';
-import { randomUUID } from 'node:crypto';
 import type { RedisClient } from './connect.js';
 import { RedisLink, type KeyCommand } from './link.js';
-import { positionFrom, positionText } from './meta.js';
-import { beginMarker, moveMarker, putDeadline, stepsWithin } from './scripts.js';
+import { putDeadline, stepsWithin } from './scripts.js';
+import { Tenure } from './tenure.js';
 
 /** When somebody has to look at something next. */
 export interface DeadlineEntry {
@@ -27,14 +26,6 @@ export interface Stretch {
   until: number;
 }
 
-/** A part of the index is gone, or another process has begun to derive it anew: read `position` again and go on there. */
-export class DeadlinesLost extends Error {
-  constructor() {
-    super('a part of the deadline index is gone; it is derived again from the events');
-    this.name = 'DeadlinesLost';
-  }
-}
-
 /** Versions as they fit into the fraction of a score beside milliseconds up to the year 2109. */
 const VERSIONS = 1024;
 const LAST_MS = 2 ** 42 - 1;
@@ -45,17 +36,14 @@ const MOST_REMEMBERED = 20_000;
  * The one next deadline of each key (or delivery), in a few sorted sets: member the id, score the instant. It is derived
  * from the events by whoever follows them, in any order and by several processes at once, and of no generation.
  *
- * Each set has a marker in its own slot that says up to which position of the log everything is in it, written after it.
- * So what a Redis node loses in a crash it loses from the end, and the oldest marker is a safe place to begin. A marker
- * that is gone says that its set is: then a new one, of a new epoch, begins at the start of the log, and whoever still
- * works in the old epoch hears of it when he next moves the markers.
+ * Each set has a mark in its own slot that says up to which position of the log everything is in it (see Tenure).
  */
 export class DeadlineIndex {
   private readonly link: RedisLink;
-  private epochs: readonly string[] = [];
-  /** By id the revision from which this process has last stated something in these epochs. */
+  private readonly tenure: Tenure;
+  /** By id the revision from which this process has last stated something since it read the marks. */
   private readonly stated = new Map<string, number>();
-  /** Grows whenever epochs are read: what is put meanwhile may be in the old ones. */
+  /** Grows whenever marks are read: what is put meanwhile may have gone before what they say, and been lost. */
   private readings = 0;
 
   constructor(
@@ -63,34 +51,27 @@ export class DeadlineIndex {
     private readonly name: DeadlineIndexName,
   ) {
     this.link = RedisLink.of(redis);
+    const slots = DEADLINE_TAGS.map((tag) => ({ tag, mark: redisNames.deadlineMarker(name, tag) }));
+    this.tenure = new Tenure(redis, slots);
   }
 
-  /** Up to where the log is in the index. From here on this process works in the epochs that it has seen now. */
+  /** Up to where the log is in the index, for whoever derives it. @throws as `Tenure.read` */
   async read(): Promise<bigint> {
-    const fresh = `${randomUUID()} ${positionText(0n)}`;
     this.readings += 1;
-    const markers = await this.link.batch(this.onMarkers(beginMarker, [fresh]));
-    const parts = markers.map((marker) => String(marker).split(' '));
-    this.epochs = parts.map(([epoch = '']) => epoch);
+    const position = await this.tenure.read();
     this.readings += 1;
     this.stated.clear();
-    return parts.map(([, position]) => positionFrom(position)).reduce((least, one) => (one < least ? one : least));
+    return position;
   }
 
-  /** Everything up to a position is in the index. @throws DeadlinesLost, ReadModelUnavailable */
-  async advance(_reactor: string, position: bigint): Promise<void> {
-    const commands = DEADLINE_TAGS.map((tag, index) => ({
-      call: moveMarker,
-      key: redisNames.deadlineMarker(this.name, tag),
-      args: [this.epochs[index] ?? '', positionText(position)],
-    }));
-    if ((await this.link.batch(commands)).includes(0)) throw new DeadlinesLost();
+  /** Everything up to a position is in the index. @throws TenureLost, ReadModelUnavailable */
+  advance(reactor: string, position: bigint): Promise<void> {
+    return this.tenure.advance(reactor, position);
   }
 
   /** Whether the index is still the one that this process derives. @throws ReadModelUnavailable */
-  async isIntact(): Promise<boolean> {
-    const markers = await this.link.batch(this.onMarkers('get', []));
-    return markers.every((marker, index) => String(marker).startsWith(`${this.epochs[index]} `));
+  isIntact(): Promise<boolean> {
+    return this.tenure.isIntact();
   }
 
   /** States when things are due next. What follows from a newer revision stays. @throws ReadModelUnavailable */
@@ -170,10 +151,6 @@ export class DeadlineIndex {
   async size(): Promise<number> {
     const keys = DEADLINE_TAGS.map((tag) => ({ call: 'zcard', key: redisNames.deadlines(this.name, tag) }));
     return (await this.link.batch(keys)).reduce<number>((sum, one) => sum + Number(one), 0);
-  }
-
-  private onMarkers(call: KeyCommand['call'], args: string[]): KeyCommand[] {
-    return DEADLINE_TAGS.map((tag) => ({ call, key: redisNames.deadlineMarker(this.name, tag), args }));
   }
 }
 

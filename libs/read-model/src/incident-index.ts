@@ -1,10 +1,10 @@
-import { LEAK_STATES, redisNames, type LeakSource, type LeakStateName } from '@keyledger/contracts';
+import { LEAK_STATES, LEAKS_TAG, redisNames, type LeakSource, type LeakStateName } from '@keyledger/contracts';
 import { leakStateOf, type LeakState } from '@keyledger/domain';
-import { randomUUID } from 'node:crypto';
 import type { RedisClient } from './connect.js';
 import { cursorOf, inAnyOrder, openCursor, sealOf } from './cursor.js';
 import type { Page } from './listing.js';
 import { decodeState, encodeRecord, idOfMember, indexMember, type Projected } from './records.js';
+import { Tenure } from './tenure.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
 export interface IncidentQuery {
@@ -27,7 +27,12 @@ const CHUNK = 200;
  * apart from the generations of keys, because no verification needs it and it is derived again in seconds.
  */
 export class IncidentIndex {
-  constructor(private readonly redis: RedisClient) {}
+  /** Of the one who makes the list from the log. */
+  readonly tenure: Tenure;
+
+  constructor(private readonly redis: RedisClient) {
+    this.tenure = new Tenure(redis, [{ tag: LEAKS_TAG, mark: redisNames.leaksMarker }]);
+  }
 
   /** @throws ReadModelUnavailable if Redis cannot be reached */
   async apply(leak: LeakState, revision: number): Promise<void> {
@@ -44,32 +49,11 @@ export class IncidentIndex {
     );
   }
 
-  /** Whether everything is in the list that was in it when somebody last said so. @throws ReadModelUnavailable */
-  async isWhole(): Promise<boolean> {
-    return (await this.asked(this.redis.get(redisNames.leaksWhole))) !== null;
-  }
-
-  /** For whoever makes the list anew from the first event on. @returns what `markWhole` wants to see */
-  async begin(): Promise<string> {
-    const key = redisNames.leaksBegun;
-    await this.asked(this.redis.set(key, randomUUID(), 'NX'));
-    return (await this.asked(this.redis.get(key))) ?? '';
-  }
-
-  /**
-   * Everything up to now is in the list; until then it gives no answer.
-   * @returns false if Redis was emptied since it was begun: begin again
-   */
-  async markWhole(begun: string): Promise<boolean> {
-    const keys = [redisNames.leaksBegun, redisNames.leaksWhole];
-    return (await this.asked(this.redis.eval(MARK_WHOLE, keys.length, ...keys, begun))) === 1;
-  }
-
   /** @throws BadCursor, ReadModelUnavailable */
   async list({ within, state, source, limit, cursor }: IncidentQuery): Promise<Page<LeakState>> {
     const seal = sealOf(['incidents', inAnyOrder(within), state, source]);
     const [start] = openCursor(cursor, seal, 1) ?? [];
-    if (!(await this.isWhole())) throw new ReadModelUnavailable('rebuilding');
+    if (!(await this.tenure.isWhole())) throw new ReadModelUnavailable('rebuilding');
     const only = within !== 'all' && within.length === 1 ? within[0] : undefined;
     const index = redisNames.leakIndex(state ?? ANY_STATE, only);
     const fits = ({ report, match }: LeakState): boolean =>
@@ -99,12 +83,6 @@ export class IncidentIndex {
     });
   }
 }
-
-const MARK_WHOLE = `
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], '1')
-return 1
-`;
 
 /** All of it or nothing: every name shares one slot. */
 const APPLY = `

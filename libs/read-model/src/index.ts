@@ -11,7 +11,7 @@ export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, t
 export { BadCursor } from './cursor.js';
 export { MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
 export { DecoySightings, type DecoySighting, type TakenSighting } from './decoy-sightings.js';
-export { DeadlineIndex, DeadlinesLost, type DeadlineEntry, type Due, type Stretch } from './deadline-index.js';
+export { DeadlineIndex, type DeadlineEntry, type Due, type Stretch } from './deadline-index.js';
 export type { GenerationDigest } from './digest.js';
 export { HandedOver, type ChangedKey, type StandingKey } from './handed-over.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';
@@ -33,6 +33,7 @@ export { Projector, type ProjectorOptions, type ProjectorState } from './project
 export { ReadModel, type ReadModelOptions } from './read-model.js';
 export type { Projected } from './records.js';
 export type { ProjectionStatus, RebuildStatus } from './status.js';
+export { Tenure, TenureLost } from './tenure.js';
 export { ReadModelUnavailable, type UnavailableReason } from './unavailable.js';
 export { UsageStore, type CountedUses } from './usage-store.js';
 export type { ReadModelView } from './view.js';

@@ -1,7 +1,8 @@
-import { redisNames, type Instant, type NotificationKind } from '@keyledger/contracts';
+import { NOTIFICATIONS_TAG, redisNames, type Instant, type NotificationKind } from '@keyledger/contracts';
 import type { NotificationState } from '@keyledger/domain';
 import type { RedisClient } from './connect.js';
 import { cursorOf, inAnyOrder, openCursor, sealOf } from './cursor.js';
+import { Tenure } from './tenure.js';
 import { ReadModelUnavailable } from './unavailable.js';
 
 export type NotificationStateName = NotificationState['state'];
@@ -51,15 +52,11 @@ const names = redisNames.notifications;
  * the worker. The newest 10,000 delivered and as many failed ones are kept; all pending ones are.
  */
 export class NotificationIndex {
-  constructor(private readonly redis: RedisClient) {}
+  /** Of the one who makes the lists from the log. */
+  readonly tenure: Tenure;
 
-  /** Whether every notification of the log is in it. @throws whatever keeps Redis from answering */
-  async isComplete(): Promise<boolean> {
-    return (await this.redis.exists(names.complete)) === 1;
-  }
-
-  async markComplete(): Promise<void> {
-    await this.redis.set(names.complete, '1');
+  constructor(private readonly redis: RedisClient) {
+    this.tenure = new Tenure(redis, [{ tag: NOTIFICATIONS_TAG, mark: names.marker }]);
   }
 
   /** Brings a notification to a state of its stream. An older one than what stands there changes nothing. */
@@ -110,7 +107,7 @@ export class NotificationIndex {
     const seal = sealOf(['notifications', state, inAnyOrder(channelIds)]);
     const [start] = openCursor(cursor, seal, 1) ?? [];
     try {
-      if (!(await this.isComplete())) throw new ReadModelUnavailable('rebuilding');
+      if (!(await this.tenure.isWhole())) throw new ReadModelUnavailable('rebuilding');
       const lists = channelIds ? channelIds.map((id) => names.list(state, id)) : [names.list(state)];
       const from = start === undefined ? '+' : `(${start}`;
       const found = await Promise.all(

@@ -177,22 +177,31 @@ while true do
 end`,
 );
 
-/** On the marker of a set of deadlines: makes it where there is none. Args: marker. Gives the one that holds. */
-export const beginMarker = script(
+/** On the mark of something derived: makes it where there is none. Args: mark. Gives the one that holds. */
+export const beginMark = script(
   1,
   `
-local key, marker = ...
-redis.call('SET', key, marker, 'NX')
+local key, mark = ...
+redis.call('SET', key, mark, 'NX')
 return redis.call('GET', key)`,
 );
 
-/** On such a marker: moves it on, never back, if it is still of this epoch. Args: epoch, position. Gives 0 if it is not. */
-export const moveMarker = script(
-  2,
+/**
+ * On such a mark: moves it on, never back, if it is still of this epoch and says no less than the caller has seen there.
+ * Args: epoch, the position seen, the new one, and the run of the server for which all is there from now on ('': as it
+ * was). Gives 0 if it is of another epoch, went back, or is gone.
+ */
+export const moveMark = script(
+  4,
   `
-local key, epoch, position = ...
+local key, epoch, seen, position, run = ...
 local held = redis.call('GET', key)
 if not held or string.sub(held, 1, #epoch + 1) ~= epoch .. ' ' then return 0 end
-if string.sub(held, #epoch + 2) < position then redis.call('SET', key, epoch .. ' ' .. position) end
+local at, vouched = string.match(held, '^%S+ (%d+) ?(%S*)')
+if not at or at < seen then return 0 end
+if at < position then at = position end
+if run == '' then run = vouched end
+local moved = epoch .. ' ' .. at .. ' ' .. run
+if moved ~= held then redis.call('SET', key, moved) end
 return 1`,
 );

@@ -1,7 +1,7 @@
 import { script } from './link.js';
 
 /**
- * The steps of `UsageStore`, each on the hash of one key. The names beside it (`due`, `whole`) carry the same hash tag
+ * The steps of `UsageStore`, each on the hash of one key. The names beside it (`due`, `at`) carry the same hash tag
  * and so lie in the same slot. Instants are texts of one width, so that their order is that of their text.
  */
 const MERGE_TIMES = `
@@ -24,24 +24,32 @@ local function restore(key, text)
 end
 `;
 
-/** Args: key id, secret id, count, first use, last use, now in milliseconds. */
-export const addUses = script(
-  6,
-  `${MERGE_TIMES}
+const ADD = `
 local key, id, secret, count, first, last, now = ...
 local isFirst = merge(key, secret, first, last)
 redis.call('HINCRBY', key, 'd:' .. secret, count)
 if isFirst then redis.call('ZADD', beside(key, 'due'), 0, id)
 else redis.call('ZADD', beside(key, 'due'), 'NX', now, id) end
-return 1`,
+return 1`;
+
+/** Args: key id, secret id, count, first use, last use, now in milliseconds. */
+export const addUses = script(6, MERGE_TIMES + ADD);
+
+/** Likewise of uses that were added before, and only if they are gone: what was added with a last use has set that. */
+export const addLostUses = script(
+  6,
+  `${MERGE_TIMES}
+local key, _, secret, _, _, last = ...
+local held = redis.call('HGET', key, 'l:' .. secret)
+if held and held >= last then return 0 end${ADD}`,
 );
 
-/** Gives whether all that is on record is here, and the fields of the hash. */
+/** Gives the mark of the slot, and the fields of the hash. */
 export const readUsage = script(
   0,
   `${MERGE_TIMES}
 local key = ...
-return { redis.call('GET', beside(key, 'whole')) == 'whole' and 1 or 0, redis.call('HGETALL', key) }`,
+return { redis.call('GET', beside(key, 'at')) or '', redis.call('HGETALL', key) }`,
 );
 
 /** Args: what the events have, as JSON. */

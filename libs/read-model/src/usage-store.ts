@@ -1,11 +1,11 @@
-import { REDIS_TAGS, redisNames, type Instant, type SecretUse } from '@keyledger/contracts';
+import { REDIS_TAGS, redisNames, redisTagOf, type Instant, type SecretUse } from '@keyledger/contracts';
 import { mergeUsage, USED_SECRETS_KEPT, type KeyUsage } from '@keyledger/domain';
-import { randomUUID } from 'node:crypto';
 import type { RedisClient } from './connect.js';
-import { RedisLink, type KeyCommand } from './link.js';
-import { swap } from './scripts.js';
+import { runsNow } from './heartbeat.js';
+import { RedisLink, type KeyCommand, type Script } from './link.js';
+import { Tenure } from './tenure.js';
 import { ReadModelUnavailable } from './unavailable.js';
-import { addUses, beginRollUp, endRollUp, readUsage, restoreUsage } from './usage-scripts.js';
+import { addLostUses, addUses, beginRollUp, endRollUp, readUsage, restoreUsage } from './usage-scripts.js';
 
 /** Uses of one secret that one process has seen. */
 export interface CountedUses {
@@ -16,10 +16,10 @@ export interface CountedUses {
   lastAt: Instant;
 }
 
-/** What stands in the mark of a slot when all that is on record is there; before, the mark of who restores it. */
-const WHOLE = 'whole';
 /** How long a roll-up that was begun may take before another worker begins it again. */
 const ROLL_UP_WITHIN_MS = 60_000;
+/** What is recorded is brought back again from there after a loss; there are many marks to move. */
+const MARKS_MOVE_EVERY_MS = 1000;
 
 /**
  * How keys are used, counted in Redis. Per secret two numbers are kept apart: what the events have, or are about to
@@ -30,18 +30,37 @@ const ROLL_UP_WITHIN_MS = 60_000;
  * whose answer got lost is given again. First and last uses have no such doubt.
  */
 export class UsageStore {
+  /** Of the one who brings in what is on record. */
+  readonly tenure: Tenure;
   private readonly link: RedisLink;
 
   constructor(redis: RedisClient) {
     this.link = RedisLink.of(redis);
+    const slots = REDIS_TAGS.map((tag) => ({ tag, mark: redisNames.usageMarker(tag) }));
+    this.tenure = new Tenure(redis, slots, MARKS_MOVE_EVERY_MS);
   }
 
   /** @throws ReadModelUnavailable if it cannot be said that all is counted. */
-  async add(uses: readonly CountedUses[]): Promise<void> {
+  add(uses: readonly CountedUses[]): Promise<void> {
+    return this.addBy(addUses, uses);
+  }
+
+  /** Adds those that were added before and that Redis has lost since. @throws as `add` */
+  addLost(uses: readonly CountedUses[]): Promise<void> {
+    return this.addBy(addLostUses, uses);
+  }
+
+  /** The runs of Redis servers that take uses now, as a text; under another what was added last may be lost. */
+  runs(): string | undefined {
+    const runs = runsNow(this.link);
+    return runs && [...runs].sort().join(' ');
+  }
+
+  private async addBy(call: Script, uses: readonly CountedUses[]): Promise<void> {
     const now = Date.now();
     await this.link.batch(
       uses.map(({ keyId, secretId, count, firstAt, lastAt }) => ({
-        call: addUses,
+        call,
         key: redisNames.usage(keyId),
         args: [keyId, secretId, count, firstAt, lastAt, now],
       })),
@@ -50,7 +69,8 @@ export class UsageStore {
 
   /**
    * What is known of the use of a key's secrets, up to about a second ago.
-   * @throws ReadModelUnavailable also while what is on record is not restored yet: a key must not look unused then.
+   * @throws ReadModelUnavailable also while what is on record is not restored yet, or Redis may have lost some of it: a
+   * key must not look unused then.
    */
   async usageOf(keyId: string): Promise<KeyUsage> {
     const [usage] = await this.usagesOf([keyId]);
@@ -62,9 +82,10 @@ export class UsageStore {
     const replies = await this.link.batch(
       keyIds.map((keyId) => ({ call: readUsage, key: redisNames.usage(keyId), args: [] })),
     );
-    return replies.map((reply) => {
-      const [whole, fields] = reply as [number, string[]];
-      if (whole !== 1) throw new ReadModelUnavailable('rebuilding', new Error('the use of keys is not restored yet'));
+    return replies.map((reply, index) => {
+      const [mark, fields] = reply as [string, string[]];
+      const isWhole = this.tenure.isVouched(redisTagOf(keyIds[index] as string), mark);
+      if (!isWhole) throw new ReadModelUnavailable('rebuilding', new Error('the use of keys is not restored yet'));
       return usageIn(fields);
     });
   }
@@ -105,7 +126,7 @@ export class UsageStore {
   }
 
   /** Brings in what events say of keys. Any order and any number of times come to the same. */
-  private async restore(recorded: readonly { keyId: string; usage: KeyUsage }[]): Promise<void> {
+  async restore(recorded: readonly { keyId: string; usage: KeyUsage }[]): Promise<void> {
     const byKey = new Map<string, KeyUsage>();
     for (const { keyId, usage } of recorded) byKey.set(keyId, mergeUsage(byKey.get(keyId) ?? [], usage));
     await this.link.batch(
@@ -116,37 +137,6 @@ export class UsageStore {
       })),
     );
   }
-
-  /** Whether all that is on record is here. Not so after Redis, or on a Cluster a part of it, was emptied. */
-  async isWhole(): Promise<boolean> {
-    return (await this.marks()).every((mark) => mark === WHOLE);
-  }
-
-  /**
-   * Brings in all that is on record.
-   * @param recorded everything that the events say, from the first to the last
-   * @returns whether it is whole now; not if Redis was emptied meanwhile: begin anew.
-   */
-  async restoreAll(recorded: AsyncIterable<readonly { keyId: string; usage: KeyUsage }[]>): Promise<boolean> {
-    const own = randomUUID();
-    await this.link.batch(markNames().map((key) => ({ call: 'set', key, args: [own, 'NX'] })));
-    // Of workers that restore at the same time all go by the mark of the first.
-    const begun = await this.marks();
-    for await (const batch of recorded) await this.restore(batch);
-    const open = markNames().flatMap((key, index) =>
-      begun[index] === WHOLE ? [] : [{ key, mark: begun[index] ?? own }],
-    );
-    const replies = await this.link.batch(open.map(({ key, mark }) => ({ call: swap, key, args: [mark, WHOLE] })));
-    return replies.every((reply) => reply === 1 || reply === WHOLE);
-  }
-
-  private async marks(): Promise<(string | null)[]> {
-    return (await this.link.batch(markNames().map((key) => ({ call: 'get', key })))) as (string | null)[];
-  }
-}
-
-function markNames(): string[] {
-  return REDIS_TAGS.map((tag) => redisNames.usageWhole(tag));
 }
 
 /**

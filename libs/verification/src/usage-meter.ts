@@ -5,6 +5,10 @@ import type { CountedUses } from '@keyledger/read-model';
 /** Where counts go. */
 export interface UsageSink {
   add(uses: readonly CountedUses[]): Promise<void>;
+  /** Those that were added before, and are lost. */
+  addLost(uses: readonly CountedUses[]): Promise<void>;
+  /** Under another name than before what was added last may be lost; `undefined` while it is not known. */
+  runs(): string | undefined;
 }
 
 /** Different secrets that are counted at a time. */
@@ -20,12 +24,15 @@ const SECRETS_PER_STEP = 512;
 interface Counted extends CountedUses {
   /** The number of the flush from which on it is handed on. */
   due: number;
+  /** What was handed on last. */
+  handed?: CountedUses;
 }
 
 /**
  * Counts the uses of secrets in memory and hands them on, the first within a second, further ones within three: a use
  * costs the verification that it belongs to one look into a map, and nobody waits for Redis. While Redis is away counts
- * are kept; of secrets beyond the room that there is, uses are dropped and counted as such.
+ * are kept; of secrets beyond the room that there is, uses are dropped and counted as such. What was handed on in the
+ * last seconds before Redis was started anew, and is not there any more, is handed on again.
  */
 export class UsageMeter {
   /** By secret. The entry of one that was handed on stays until it is due again, for its next uses. */
@@ -33,6 +40,7 @@ export class UsageMeter {
   /** How many of them have uses. */
   private waiting = 0;
   private flushes = 0;
+  private runs: string | undefined;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | undefined;
   private failing = false;
@@ -101,13 +109,14 @@ export class UsageMeter {
 
   private async handOn(which: 'due' | 'all'): Promise<void> {
     this.flushes++;
-    const used: Counted[] = [];
-    for (const entry of this.counts.values()) {
-      if (which === 'due' && entry.due > this.flushes) continue;
-      if (entry.count > 0) used.push(entry);
-      else this.counts.delete(entry.secretId);
-    }
     try {
+      const areKnown = await this.restore();
+      const used: Counted[] = [];
+      for (const entry of this.counts.values()) {
+        if (which === 'due' && entry.due > this.flushes) continue;
+        if (entry.count > 0) used.push(entry);
+        else if (areKnown) this.counts.delete(entry.secretId);
+      }
       for (let from = 0; from < used.length; from += SECRETS_PER_STEP) {
         await this.step(used.slice(from, from + SECRETS_PER_STEP));
       }
@@ -118,8 +127,22 @@ export class UsageMeter {
     }
   }
 
+  /** Whether what was handed on last is there, as far as can be said. */
+  private async restore(): Promise<boolean> {
+    const runs = this.sink.runs();
+    if (runs === undefined) return false;
+    if (this.runs !== undefined && runs !== this.runs) {
+      const handed = [...this.counts.values()].flatMap((entry) => entry.handed ?? []);
+      for (let from = 0; from < handed.length; from += SECRETS_PER_STEP) {
+        await this.sink.addLost(handed.slice(from, from + SECRETS_PER_STEP));
+      }
+    }
+    this.runs = runs;
+    return true;
+  }
+
   private async step(entries: readonly Counted[]): Promise<void> {
-    const uses = entries.map(({ due: _, ...use }) => use);
+    const uses = entries.map(({ due: _, handed: __, ...use }) => use);
     for (const entry of entries) {
       entry.count = 0;
       entry.due = this.flushes + FLUSHES_BETWEEN;
@@ -127,6 +150,7 @@ export class UsageMeter {
     this.waiting -= entries.length;
     try {
       await this.sink.add(uses);
+      for (const [at, entry] of entries.entries()) entry.handed = uses[at] as CountedUses;
     } catch (error) {
       for (const use of uses) this.takeBack(use);
       throw error;

@@ -1,12 +1,18 @@
 /** Filters of `$all`: by stream name or event type, by prefixes or by a regular expression, on the stored bytes. */
+import { createRequire } from 'node:module';
+import type { RE2JS } from 're2js';
 import type { FilterSpec } from '../wire/read-messages.js';
 import { locateNames, type NameSpans } from '../wire/recorded-event.js';
 import { MalformedMessage } from '../wire/protobuf.js';
 
 export type RecordFilter = (record: Buffer) => boolean;
 
-/** Expressions come from clients and run for every event: no longer than a person writes by hand. */
+/**
+ * Expressions come from clients and run for every event: no longer than a person writes by hand, and no larger when their
+ * repetitions are written out.
+ */
 export const MAX_REGEX_LENGTH = 512;
+const MAX_REGEX_STEPS = 512;
 const MAX_PREFIXES = 256;
 
 /** @throws MalformedMessage when the expression is too long or not one */
@@ -38,17 +44,28 @@ function startsWith(record: Buffer, start: number, end: number, prefix: Buffer):
   return true;
 }
 
-/** The real server's expressions are .NET's; of what differs, the leading `(?i)` is common enough to be taken. */
+/**
+ * The real server's expressions are .NET's, which can take for ever; these are RE2's, whose time grows with the text and no
+ * faster. What RE2 does not have (a look around, a reference back) is refused.
+ */
 function regexMatcher(pattern: string): SpanMatcher {
   if (pattern.length > MAX_REGEX_LENGTH) {
     throw new MalformedMessage(`the filter's regex has ${pattern.length} characters; ${MAX_REGEX_LENGTH} are allowed`);
   }
-  const ignoreCase = pattern.startsWith('(?i)');
-  let regex: RegExp;
+  let regex: RE2JS;
   try {
-    regex = new RegExp(ignoreCase ? pattern.slice(4) : pattern, ignoreCase ? 'i' : '');
+    regex = re2().compile(pattern);
   } catch (error) {
     throw new MalformedMessage(`the filter's regex is not valid: ${(error as Error).message}`);
   }
+  const steps = regex.programSize();
+  if (steps > MAX_REGEX_STEPS) {
+    throw new MalformedMessage(`the filter's regex has ${steps} steps; ${MAX_REGEX_STEPS} are allowed`);
+  }
   return (record, start, end) => regex.test(record.toString('utf8', start, end));
+}
+
+/** Loaded when it is first needed: our own clients filter by prefixes, and it would cost each start. */
+function re2(): typeof RE2JS {
+  return (createRequire(import.meta.url)('re2js') as { RE2JS: typeof RE2JS }).RE2JS;
 }

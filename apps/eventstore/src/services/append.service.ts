@@ -114,6 +114,6 @@ function refusalOf(target: StreamTarget, outcome: Exclude<WriteOutcome, { kind: 
 
 /** The numbers by which this encoding names the expectations that are no revisions. */
 function expectedVersion(expected: Expected): string {
-  if (typeof expected === 'number') return String(expected);
+  if (typeof expected === 'number' || typeof expected === 'bigint') return String(expected);
   return { 'no-stream': '-1', any: '-2', exists: '-4' }[expected];
 }

@@ -35,7 +35,7 @@ export function judgeWrite(
   if (expected === 'any' || expected === 'exists') return judgeByRecentIds(ids, known, conflict);
 
   const revision = expected === 'no-stream' ? -1 : expected;
-  if (revision > state.last) return conflict;
+  if (typeof revision === 'bigint' || revision > state.last) return conflict;
   if (revision === state.last) return { kind: 'write' };
   return judgeByFollowingIds(revision, state, ids, known, conflict);
 }

@@ -1,10 +1,19 @@
 /** AppendReq, BatchAppendReq, DeleteReq and TombstoneReq with their responses: three encodings of the same verdicts. */
 import { NIL_UUID, readStreamName, readUuid, streamIdentifierField } from './identifiers.js';
-import { bytesField, EMPTY, FieldReader, MalformedMessage, readTimeMs, textField, uintField } from './protobuf.js';
+import {
+  bytesField,
+  EMPTY,
+  FieldReader,
+  int64Field,
+  MalformedMessage,
+  readTimeMs,
+  textField,
+  uintField,
+} from './protobuf.js';
 import { positionField } from './read-messages.js';
 
-/** The revision that a writer expects the stream to be at. */
-export type Expected = number | 'no-stream' | 'any' | 'exists';
+/** The revision that a writer expects the stream to be at; a bigint is beyond any that there is. */
+export type Expected = number | bigint | 'no-stream' | 'any' | 'exists';
 
 export interface ProposedEvent {
   readonly id: string;
@@ -29,7 +38,7 @@ function readTarget(reader: FieldReader): StreamTarget & { deadlineMs: number | 
   let deadlineMs: number | undefined;
   while (reader.next()) {
     if (reader.field === 1) stream = readStreamName(reader.message());
-    else if (reader.field === 2) expected = reader.uint();
+    else if (reader.field === 2) expected = reader.revision();
     else if (reader.field === 3) expected = 'no-stream';
     else if (reader.field === 4) expected = 'any';
     else if (reader.field === 5) expected = 'exists';
@@ -154,8 +163,8 @@ export function appendConflict(expected: Expected, current: number): Buffer {
   return bytesField(
     2,
     current < 0 ? bytesField(7) : uintField(6, current),
-    typeof expected === 'number'
-      ? uintField(8, expected)
+    typeof expected === 'number' || typeof expected === 'bigint'
+      ? int64Field(8, BigInt(expected))
       : bytesField(expected === 'any' ? 9 : expected === 'exists' ? 10 : 11),
   );
 }
@@ -238,8 +247,8 @@ function describe(stream: string, problem: BatchProblem): { code: number; messag
 function conflictFields(expected: Expected, current: number): Buffer[] {
   return [
     current < 0 ? bytesField(2) : uintField(1, current),
-    typeof expected === 'number'
-      ? uintField(3, expected)
+    typeof expected === 'number' || typeof expected === 'bigint'
+      ? int64Field(3, BigInt(expected))
       : bytesField(expected === 'any' ? 4 : expected === 'exists' ? 5 : 6),
   ];
 }

@@ -57,6 +57,18 @@ describe.each(decoders)('a request to %s', (_name, decode) => {
   });
 });
 
+it.each([
+  ['is refused without a checkpoint interval, or with one of nothing', [], [uintField(5, 0)], /multiplier/],
+  ['is refused with a search window of nothing', [uintField(3, 0)], [uintField(3, 0), uintField(5, 1)], /window/],
+])('a filtered subscription %s', (_name, one, other, reason) => {
+  const reads = (filter: Buffer[], how: Buffer): unknown =>
+    decodeRead(bytesField(1, bytesField(2, bytesField(3)), bytesField(7, bytesField(1), ...filter), how));
+  const subscription = bytesField(6);
+  for (const filter of [one, other]) expect(() => reads(filter, subscription)).toThrow(reason);
+  expect(reads([uintField(5, 1)], subscription)).toMatchObject({ filter: { checkpointInterval: 32 } });
+  expect(reads([], uintField(5, 10))).toMatchObject({ count: 10 });
+});
+
 describe('an integer', () => {
   it('reads as it was written', () => {
     fc.assert(

@@ -37,6 +37,12 @@ export class FieldReader {
     return this.#varint();
   }
 
+  /** Exact, also where no revision can be. */
+  revision(): number | bigint {
+    const exact = BigInt.asUintN(64, this.int64());
+    return exact > Number.MAX_SAFE_INTEGER ? exact : Number(exact);
+  }
+
   /** The same field as a signed 64-bit integer, exact. */
   int64(): bigint {
     this.#expect(VARINT);

@@ -84,6 +84,8 @@ function validated(request: ReadRequest & { all: boolean; subscription: boolean 
     throw new MalformedMessage('ask for a count or subscribe');
   if (request.subscription && request.backwards) throw new MalformedMessage('a subscription reads forwards');
   if (request.filter !== undefined && !request.all) throw new MalformedMessage('only $all can be filtered');
+  if (request.subscription && request.filter?.checkpointInterval === 0)
+    throw new MalformedMessage("the filter's checkpoint interval multiplier must be above 0");
   return request;
 }
 

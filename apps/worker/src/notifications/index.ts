@@ -3,7 +3,7 @@ import type { Logger, Metrics, Sealing } from '@keyledger/platform';
 import { NotificationIndex, type ChannelDirectory, type RedisClient } from '@keyledger/read-model';
 import type { Outbound } from '../outbound.js';
 import type { Queues } from '../queues.js';
-import type { Reactor } from '../reactor.js';
+import type { Progress, Reactor } from '../reactor.js';
 import { Courier } from './courier.js';
 import { Mailer } from './mailer.js';
 import { Notifier } from './notifier.js';
@@ -14,6 +14,7 @@ export interface NotificationParts {
   store: EventStore;
   decisions: Decisions;
   redis: RedisClient;
+  checkpoints: Progress;
   channels: ChannelDirectory;
   queues: Queues;
   outbound: Outbound;
@@ -31,20 +32,37 @@ const LOCK_MS = 10_000;
 /**
  * From what happened to what a channel was told: the notifier asks for notifications, the outbox lists them and gives
  * each a job, the sender works on the jobs.
- * @returns the reactors to run, and what runs beside them until a signal aborts
+ * @returns the reactors to run, each with where its way is remembered, and what runs beside them until a signal aborts
  */
 export function assembleNotifications(parts: NotificationParts): {
-  reactors: Reactor[];
+  ways: { reactor: Reactor; progress: Progress }[];
   watch(signal: AbortSignal): Promise<void>;
 } {
-  const { store, decisions, redis, channels, queues, outbound, sealing, metrics, logger, smtp, retriesMs } = parts;
+  const {
+    store,
+    decisions,
+    redis,
+    checkpoints,
+    channels,
+    queues,
+    outbound,
+    sealing,
+    metrics,
+    logger,
+    smtp,
+    retriesMs,
+  } = parts;
   const index = new NotificationIndex(redis);
-  const outbox = new Outbox(store, decisions, index, queues, logger);
+  const outbox = new Outbox(decisions, index, queues, logger);
   const courier = new Courier(sealing, outbound, new Mailer(smtp.url, smtp.from));
   const sender = new Sender(decisions, channels, index, courier, retriesMs, logger, metrics);
   queues.process('notifications', (job) => sender.work(job as Parameters<Sender['work']>[0]), {
     concurrency: SENT_AT_ONCE,
     lockMs: LOCK_MS,
   });
-  return { reactors: [new Notifier(store, decisions, channels), outbox], watch: (signal) => outbox.watch(signal) };
+  const ways = [
+    { reactor: new Notifier(store, decisions, channels), progress: checkpoints },
+    { reactor: outbox, progress: index.tenure },
+  ];
+  return { ways, watch: (signal) => outbox.watch(signal) };
 }

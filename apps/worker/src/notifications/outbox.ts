@@ -1,6 +1,6 @@
 import { type NotificationEvent, type RecordedEvent } from '@keyledger/contracts';
 import { dueAtMs, notificationDecider, type NotificationState } from '@keyledger/domain';
-import type { Decisions, EventBatch, EventStore } from '@keyledger/event-store';
+import type { Decisions, EventBatch } from '@keyledger/event-store';
 import type { Logger } from '@keyledger/platform';
 import type { NotificationIndex } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,17 +27,17 @@ const PAGE = 500;
 const REMEMBERED = 5000;
 
 /**
- * Keeps the lists of notifications in Redis, and a job for each that waits to be sent. Both can be lost: lists that are
- * not complete are derived again from the notification streams, and every minute each pending notification gets the job
- * that it lacks, under its own id.
+ * Keeps the lists of notifications in Redis, and a job for each that waits to be sent. Both can be lost: the lists are
+ * derived again from the notification streams, and then, and every minute, each pending notification gets the job that
+ * it lacks, under its own id.
  */
 export class Outbox implements Reactor {
   readonly name = 'outbox';
   readonly streamPrefixes = ['notification-'];
   private readonly known = new Map<string, Known>();
+  private sweptAt = 0;
 
   constructor(
-    private readonly store: Pick<EventStore, 'subscribe'>,
     private readonly decisions: Decisions,
     private readonly index: NotificationIndex,
     private readonly queues: Queues,
@@ -50,29 +50,31 @@ export class Outbox implements Reactor {
       const known = await this.take(event as RecordedEvent<NotificationEvent>);
       touched.set(event.stream, known);
     }
-    for (const { state, revision } of touched.values()) {
-      await this.index.put(state, revision);
+    await Promise.all([...touched.values()].map(({ state, revision }) => this.index.put(state, revision)));
+    for (const { state } of touched.values()) {
       if (state.state === 'pending' && (live || Date.now() - Date.parse(state.touchedAt) < FRESH_MS)) {
         await this.enqueue(state.notificationId, Math.max(0, dueAtMs(state) - Date.now()));
       }
     }
   }
 
-  /** Until the signal aborts: looks whether the lists are complete, and sweeps. */
+  /** Jobs may have been lost together with what was derived again. */
+  async caughtUp(): Promise<void> {
+    this.sweptAt = 0;
+  }
+
+  /** Sweeps until the signal aborts. */
   async watch(signal: AbortSignal): Promise<void> {
-    for (let sweptAt = 0; !signal.aborted;) {
-      try {
-        if (!(await this.index.isComplete())) {
-          await this.derive(signal);
-          sweptAt = 0;
-        }
-        if (Date.now() - sweptAt >= SWEEP_EVERY_MS) {
-          await this.sweep();
-          sweptAt = Date.now();
-        }
-      } catch (error) {
-        if (!signal.aborted)
-          this.logger.warn({ err: error }, 'the notifications that wait could not be looked through');
+    while (!signal.aborted) {
+      const now = Date.now();
+      if (now - this.sweptAt >= SWEEP_EVERY_MS) {
+        // Set before: whatever is caught up with meanwhile has it done again.
+        this.sweptAt = now;
+        await this.sweep().catch((error: unknown) => {
+          this.sweptAt = 0;
+          if (!signal.aborted)
+            this.logger.warn({ err: error }, 'the notifications that wait could not be looked through');
+        });
       }
       await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -93,33 +95,6 @@ export class Outbox implements Reactor {
   private async enqueue(notificationId: string, delay: number): Promise<void> {
     const job: SendJob = { notificationId, attempts: 0 };
     await this.queues.queue('notifications').add('send', job, { jobId: notificationId, delay });
-  }
-
-  /** The lists from the first notification on. Sends nothing: that is for the sweep behind it. */
-  private async derive(signal: AbortSignal): Promise<void> {
-    const end = new AbortController();
-    const states = new Map<string, Known>();
-    const batches = this.store.subscribe({
-      after: 'start',
-      streamPrefixes: this.streamPrefixes,
-      signal: AbortSignal.any([signal, end.signal]),
-    });
-    for await (const { events, live } of batches) {
-      for (const recorded of events as RecordedEvent<NotificationEvent>[]) {
-        const state = notificationDecider.evolve(states.get(recorded.stream)?.state, recorded.event);
-        if (state) states.set(recorded.stream, { state, revision: recorded.revision });
-      }
-      for (const stream of new Set(events.map((event) => event.stream))) {
-        const known = states.get(stream);
-        if (!known) continue;
-        await this.index.put(known.state, known.revision);
-        if (known.state.state === 'delivered') states.delete(stream);
-      }
-      if (!live) continue;
-      await this.index.markComplete();
-      break;
-    }
-    end.abort();
   }
 
   private async take({ stream, revision, event }: RecordedEvent<NotificationEvent>): Promise<Known> {
