@@ -46,6 +46,8 @@ interface Open {
  * pass over it, and as much memory as there are names.
  */
 export function repeatedMember(text: string): string | undefined {
+  // With one colon there is one member, as in most of what is verified.
+  if (text.indexOf(':') === text.lastIndexOf(':')) return undefined;
   const open: Open[] = [];
   let inner: Open | undefined;
   let isName = false;

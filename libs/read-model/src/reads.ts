@@ -37,8 +37,9 @@ export class Reads {
    */
   get(place: Place): Promise<string | null> {
     if (this.client instanceof Cluster) return this.getAlone(place);
+    const { name, generation, tag } = place;
     return new Promise((answer, fail) => {
-      if (this.asked.push({ ...place, answer, fail }) === 1) setImmediate(() => this.send());
+      if (this.asked.push({ name, generation, tag, answer, fail }) === 1) setImmediate(() => this.send());
     });
   }
 
@@ -59,21 +60,24 @@ export class Reads {
   }
 
   private async read(asked: readonly Asked[]): Promise<void> {
-    const names = asked.map(({ name }) => name);
+    const names: string[] = [];
     // Nearly always one: all ask for the live generation.
-    const markers = new Map<string, number>();
-    for (const { generation, tag } of asked) {
-      if (!markers.has(generation)) markers.set(generation, names.push(redisNames.marker(generation, tag)) - 1);
+    const markers = new Map<string, string>();
+    for (const { name, generation, tag } of asked) {
+      names.push(name);
+      if (!markers.has(generation)) markers.set(generation, redisNames.marker(generation, tag));
     }
+    names.push(...markers.values());
     // As a command of its own: `client.mget` would wait another turn for company.
     const command = new Command('mget', names, { replyEncoding: 'utf8' });
     try {
       const texts = (await this.client.sendCommand(command)) as (string | null)[];
-      asked.forEach(({ generation, answer, fail }, index) => {
-        const marker = texts[markers.get(generation) as number];
-        if (typeof marker === 'string') answer(texts[index] ?? null);
+      const there = new Set([...markers.keys()].filter((_, nth) => typeof texts[asked.length + nth] === 'string'));
+      for (let i = 0; i < asked.length; i++) {
+        const { generation, answer, fail } = asked[i] as Asked;
+        if (there.has(generation)) answer(texts[i] ?? null);
         else fail(new ReadModelUnavailable('missing'));
-      });
+      }
     } catch (error) {
       for (const { fail } of asked) fail(unreachable(error));
     }
