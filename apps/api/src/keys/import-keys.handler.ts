@@ -4,7 +4,7 @@ import type { ImportedKeyInput, ImportKeysRequest, ImportResult, ImportResults }
 import { keyDecider, type KeyspaceState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { PersonalData, RefusalError } from '@keyledger/platform';
-import { ReadModel } from '@keyledger/read-model';
+import { ReadModel, ReadModelUnavailable } from '@keyledger/read-model';
 import { assertGrantable, keyspaceFor } from '../access.js';
 import { BulkRequests } from '../bulk-requests.js';
 import { forEachItem, itemError } from '../bulk.js';
@@ -71,8 +71,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     assertGrantable(caller, keyspace.keyspaceId, terms.scopes);
     const keyId = importedKeyId(sha256);
     const secret = importedSecret(sha256);
-    // Verification would find the key that was made here and never this one. Under a pepper nobody can tell.
-    if (await this.readModel.findByHash(secret.hash, 'issued')) throw new RefusalError(MADE_HERE);
+    if (await this.isMadeHere(secret.hash)) throw new RefusalError(MADE_HERE);
     const { now } = context;
     const owner = await this.personal.owner(terms.owner);
     const command = {
@@ -92,6 +91,19 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeys> {
     const { state, revision, replayed } = accepted(outcome);
     if (!state) throw new Error(`key ${keyId} was not imported as it was decided`);
     return { keyId, effective: await this.visibility.key(state, revision), replayed };
+  }
+
+  /**
+   * Verification would find the key that was made here and never the imported one, which is of no use then and does no harm.
+   * So it is asked for as far as can be told: not under a pepper, and not while the read model cannot answer.
+   */
+  private async isMadeHere(hash: string): Promise<boolean> {
+    try {
+      return (await this.readModel.findByHash(hash, 'issued')) !== undefined;
+    } catch (error) {
+      if (error instanceof ReadModelUnavailable) return false;
+      throw error;
+    }
   }
 }
 
