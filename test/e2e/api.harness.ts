@@ -1,7 +1,8 @@
 import { EventStore } from '@keyledger/event-store';
+import { connectRedis } from '@keyledger/read-model';
 import { expect } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { http, type Answer, type Client, type System } from '../support/index.js';
+import { eventually, http, type Answer, type Client, type System } from '../support/index.js';
 
 const CHANGED_BY_REQUESTS = [
   'key-',
@@ -50,6 +51,19 @@ export class Desk {
     const { events } = await this.store.load(`usage-${keyId}`);
     const counts = events.map(({ event }) => (event.type === 'KeyUsageRecorded' ? event.data.secrets : []));
     return Math.max(0, ...counts.flat().map(({ count }) => count));
+  }
+
+  /** Empties Redis, and waits until the projector has brought the model back. */
+  async emptyRedis(): Promise<void> {
+    const redis = connectRedis(this.system.redis.url);
+    await eventually('Redis takes commands', async () => (await redis.ping()) === 'PONG');
+    const { generation } = (await this.admin.get('/v1/system/projections')).body;
+    await redis.flushall();
+    redis.disconnect();
+    await eventually('the model is back', async () => {
+      const { body } = await this.admin.get('/v1/system/projections');
+      return body.current === true && body.generation !== generation;
+    });
   }
 
   dispose(): Promise<void> {

@@ -79,7 +79,7 @@ describe('of every route that takes an Idempotency-Key', () => {
 
   it('and the same holds where Redis was emptied in between, but for secrets', async () => {
     expect([...sent.keys()]).toEqual(routes);
-    await flush();
+    await desk.emptyRedis();
     for (const [route, one] of sent) {
       const told = (answer: Answer) => [route, ...answerOf({ ...answer, body: without(answer.body, one.onceOnly) })];
       await expectSame(one, told(one.first), told);
@@ -93,19 +93,6 @@ interface Taking {
 
 function without(body: Record<string, unknown>, names: readonly string[] = []): object {
   return { ...Object.fromEntries(Object.entries(body).filter(([name]) => !names.includes(name))), effective: true };
-}
-
-/** Empties Redis, and waits until the projector has brought the model back. */
-async function flush(): Promise<void> {
-  const redis = connectRedis(system.redis.url);
-  await eventually('Redis takes commands', async () => (await redis.ping()) === 'PONG');
-  const { generation } = (await desk.admin.get('/v1/system/projections')).body;
-  await redis.flushall();
-  redis.disconnect();
-  await eventually('the model is back', async () => {
-    const { body } = await desk.admin.get('/v1/system/projections');
-    return body.current === true && body.generation !== generation;
-  });
 }
 
 describe('a request that found nothing to change', () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { eventually, startApp, startSystem, type Answer, type App, type System } from '../support/index.js';
+import { startApp, startSystem, type Answer, type App, type System } from '../support/index.js';
 import { Desk, requestFor } from './api.harness.js';
 
 let system: System;
@@ -132,7 +132,7 @@ describe('a repeated Idempotency-Key', () => {
     const first = await desk.admin.post('/v1/keys', requestFor(id), headers);
     const { keyId } = await desk.issue(id);
     const rotation = await desk.admin.post(`/v1/keys/${keyId}/rotate`, {}, headers);
-    await flush();
+    await desk.emptyRedis();
     const again = await desk.admin.post('/v1/keys', requestFor(id), headers);
     expect(again.status).toBe(201);
     const { key: _, ...withoutKey } = first.body;
@@ -145,20 +145,6 @@ describe('a repeated Idempotency-Key', () => {
     expect(reused.body.code).toBe('IDEMPOTENCY_KEY_REUSED');
     expect(await desk.events(`key-${first.body.keyId}`)).toEqual(['KeyIssued']);
   });
-
-  /** Empties Redis, and waits until the projector has brought the model back. */
-  async function flush(): Promise<void> {
-    const { connectRedis } = await import('@keyledger/read-model');
-    const redis = connectRedis(system.redis.url);
-    await eventually('Redis takes commands', async () => (await redis.ping()) === 'PONG');
-    const { generation } = (await desk.admin.get('/v1/system/projections')).body;
-    await redis.flushall();
-    redis.disconnect();
-    await eventually('the model is back', async () => {
-      const { body } = await desk.admin.get('/v1/system/projections');
-      return body.current === true && body.generation !== generation;
-    });
-  }
 });
 
 describe('racing changes of one key', () => {

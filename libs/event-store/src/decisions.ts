@@ -105,7 +105,7 @@ export class Decisions {
       const loaded = await this.load(decider, stream);
       const { state, revision, position } = loaded;
       const context = typeof contextOf === 'function' ? contextOf(state, revision) : contextOf;
-      const before = replay(decider, loaded, context);
+      const before = this.recall(decider, loaded, context);
       if (before) return before;
       if (expectedRevision !== undefined && expectedRevision !== revision) {
         return { accepted: false, refusal: changed(stream, expectedRevision, revision), state, revision };
@@ -124,10 +124,24 @@ export class Decisions {
    */
   recall<C, S, E extends LedgerEvent>(
     decider: Decider<C, S, E>,
-    loaded: Loaded<S>,
-    context: CommandContext,
+    { state, revision, position, events }: Loaded<S>,
+    { commandId, fingerprint }: CommandContext,
   ): Outcome<S, E> | undefined {
-    return replay(decider, loaded, context);
+    const caused = events.filter(({ metadata }) => metadata.commandId === commandId);
+    const last = caused.at(-1);
+    if (!last) return undefined;
+    const recorded = last.metadata.fingerprint;
+    if (fingerprint !== undefined && recorded !== undefined && fingerprint !== recorded) {
+      const reused = refusal('IDEMPOTENCY_KEY_REUSED', 'The same command id came with another request before.');
+      return { accepted: false, refusal: reused, state, revision };
+    }
+    const until = events.slice(0, events.indexOf(last) + 1).map(eventOf<E>);
+    const left = {
+      state: foldWith(decider, decider.initialState, until),
+      revision: last.revision,
+      recordedAt: last.recordedAt,
+    };
+    return { accepted: true, events: caused.map(eventOf<E>), state, revision, position, replayed: true, left };
   }
 
   /**
@@ -201,29 +215,6 @@ const eventOf = <E>(recorded: RecordedEvent): E => recorded.event as E;
 
 function isMaker<C, S>(command: C | ((state: S) => C)): command is (state: S) => C {
   return typeof command === 'function';
-}
-
-/** What the command caused and left behind when it ran before, if it did. */
-function replay<C, S, E extends LedgerEvent>(
-  decider: Decider<C, S, E>,
-  { state, revision, position, events }: Loaded<S>,
-  { commandId, fingerprint }: CommandContext,
-): Outcome<S, E> | undefined {
-  const caused = events.filter(({ metadata }) => metadata.commandId === commandId);
-  const last = caused.at(-1);
-  if (!last) return undefined;
-  const recorded = last.metadata.fingerprint;
-  if (fingerprint !== undefined && recorded !== undefined && fingerprint !== recorded) {
-    const reused = refusal('IDEMPOTENCY_KEY_REUSED', 'The same command id came with another request before.');
-    return { accepted: false, refusal: reused, state, revision };
-  }
-  const until = events.slice(0, events.indexOf(last) + 1).map(eventOf<E>);
-  const left = {
-    state: foldWith(decider, decider.initialState, until),
-    revision: last.revision,
-    recordedAt: last.recordedAt,
-  };
-  return { accepted: true, events: caused.map(eventOf<E>), state, revision, position, replayed: true, left };
 }
 
 function changed(stream: string, expectedRevision: number, revision: number): Refusal {
