@@ -53,7 +53,10 @@ export class Desk {
     return Math.max(0, ...counts.flat().map(({ count }) => count));
   }
 
-  /** Empties Redis, and waits until the projector has brought the model back. */
+  /**
+   * Empties Redis, and waits until the projector has brought the model back and all have heard of it: each process looks
+   * for itself, and answers UNAVAILABLE until it has.
+   */
   async emptyRedis(): Promise<void> {
     const redis = connectRedis(this.system.redis.url);
     await eventually('Redis takes commands', async () => (await redis.ping()) === 'PONG');
@@ -64,6 +67,13 @@ export class Desk {
       const { body } = await this.admin.get('/v1/system/projections');
       return body.current === true && body.generation !== generation;
     });
+    const { api, verifier, adminKey } = this.system;
+    for (const { baseUrl } of [api, verifier]) {
+      await eventually(`${baseUrl} answers by it`, async () => {
+        const { status, body } = await http(baseUrl, adminKey).post('/v1/verify', { key: adminKey });
+        return status === 200 && body.code !== 'UNAVAILABLE';
+      });
+    }
   }
 
   dispose(): Promise<void> {

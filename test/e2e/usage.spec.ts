@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { connectRedis } from '@keyledger/read-model';
 import { eventually, http, startSystem, type System } from '../support/index.js';
 import { Desk } from './api.harness.js';
 
@@ -89,11 +88,7 @@ describe('the use of keys', () => {
     });
     const before = (await desk.admin.get(`/v1/keys/${used.keyId}`)).body.secrets[0].lastUsedAt;
 
-    const redis = connectRedis(system.redis.url);
-    await new Promise((resolve) => redis.once('ready', resolve));
-    await redis.flushall();
-    redis.disconnect();
-
+    await desk.emptyRedis();
     await eventually('the use to be back', async () => {
       const { status, body } = await desk.admin.get(`/v1/keys/${used.keyId}/rotation`);
       return status === 200 && body.current.count === 3 && body.current.lastUsedAt === before;
