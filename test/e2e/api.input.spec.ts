@@ -306,6 +306,7 @@ describe('headers', () => {
     ['Idempotency-Key', '"open'],
     ['Idempotency-Key', long(256)],
     ['X-Keyledger-Reason', long(501)],
+    ['X-Keyledger-Reason', Buffer.from('ticket \u202e24 SPO').toString('latin1')],
     ['X-Keyledger-On-Behalf-Of', long(257)],
   ])('%s: %s is refused, naming the header', async (name, value) => {
     const answer = await desk.admin.post('/v1/keys', requestFor(keyspaceId), { [name]: value });

@@ -85,8 +85,12 @@ const ran = (args: string[], env: NodeJS.ProcessEnv) => {
 };
 
 function cli(...args: string[]) {
+  return ran(args, forCli());
+}
+
+function forCli(): NodeJS.ProcessEnv {
   const env = { ...process.env, KEYLEDGER_URL: system.api.baseUrl, KEYLEDGER_KEY: system.adminKey };
-  return ran(args, { ...env, EVENTSTORE_URL: system.eventStore.url, KEYLEDGER_DATA_DIR: join(folder, 'none') });
+  return { ...env, EVENTSTORE_URL: system.eventStore.url, KEYLEDGER_DATA_DIR: join(folder, 'none') };
 }
 
 /** With nothing that leads to a server. */
@@ -255,6 +259,15 @@ describe('keyledger audit', () => {
     expect(stdout).toContain('everything fits');
     expect(status).toBe(0);
     expect(readdirSync(published).length).toBeGreaterThan(1);
+  });
+
+  it('says that nothing from outside was there to check by, where the configured places are empty', async () => {
+    await covered();
+    const emptied = join(folder, 'emptied');
+    mkdirSync(emptied);
+    const { status, stderr } = ran(['fsck'], { ...forCli(), KEYLEDGER_AUDIT_PUBLISH: `file://${emptied}` });
+    expect(stderr).toContain(`no checkpoint is published in ${emptied}`);
+    expect(status).toBe(0);
   });
 
   it('refuses a checkpoint outside that is signed by another key, with both as evidence', async () => {

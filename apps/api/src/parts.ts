@@ -26,7 +26,7 @@ import {
   ReadModel,
   UsageStore,
 } from '@keyledger/read-model';
-import { Credentials, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
+import { assertCurrent, Credentials, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
 import { join } from 'node:path';
 import { Historian } from './audit/historian.js';
 import { Proofs } from './audit/proofs.js';
@@ -115,10 +115,7 @@ export function assemble(config: ApiConfig, logger: Logger) {
   const readiness: Readiness = {
     eventStore: () => eventStore.ping(),
     redis: async () => void (await redis.ping()),
-    readModel: () => {
-      const { fresh, reason } = readModel.view();
-      if (!fresh) throw new Error(`the read model is ${reason ?? 'not known to be current'}`);
-    },
+    readModel: () => assertCurrent(readModel.view()),
     firstStart: () => firstStart.assertDone(),
   };
   return {

@@ -9,7 +9,14 @@ import {
   type Logger,
 } from '@keyledger/platform';
 import { connectRedis, DecoySightings, ReadModel, UsageStore } from '@keyledger/read-model';
-import { Credentials, registerVerifyRoutes, UsageMeter, Verification, type Witnesses } from '@keyledger/verification';
+import {
+  assertCurrent,
+  Credentials,
+  registerVerifyRoutes,
+  UsageMeter,
+  Verification,
+  type Witnesses,
+} from '@keyledger/verification';
 import { VerifierModule } from './verifier.module.js';
 
 export const VERIFIER_SETTINGS = settings(
@@ -42,12 +49,7 @@ export async function startVerifier(
     credentials: new Credentials(readModel, digests, systemClock, witnesses),
     failed: new FailedCredentials(logger, metrics),
   };
-  const readiness = {
-    readModel: () => {
-      const { fresh, reason } = readModel.view();
-      if (!fresh) throw new Error(`the read model is ${reason ?? 'not known to be current'}`);
-    },
-  };
+  const readiness = { readModel: () => assertCurrent(readModel.view()) };
   await readModel.start();
   meter.start();
   const http = await bootstrapHttp(VerifierModule.of(readiness), {

@@ -4,6 +4,7 @@ import {
   FailedCredentials,
   KeyDigests,
   Metrics,
+  OnItsWay,
   openPersonalData,
   Sealing,
   systemClock,
@@ -117,7 +118,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     failed: new FailedCredentials(logger, metrics),
   };
   const readiness = {
-    ...readinessOf(projector, rollUp),
+    ...readinessOf(projector, rollUp, uses),
     deadlines: () => time.assertReady(),
     notifications: () => news.forEach((loop) => loop.assertFollowing('notifications')),
     leaks: () => incidents.forEach((loop) => loop.assertFollowing('leaks')),
@@ -166,7 +167,7 @@ function readsInBulk(projector: Projector): boolean {
   return rebuilding || !vouching;
 }
 
-function readinessOf(projector: Projector, rollUp: UsageRollUp): Readiness {
+function readinessOf(projector: Projector, rollUp: UsageRollUp, uses: ReactorLoop): Readiness {
   const why = (): string => {
     const { lastError } = projector.state();
     return lastError === undefined ? '' : `: ${lastError}`;
@@ -176,10 +177,14 @@ function readinessOf(projector: Projector, rollUp: UsageRollUp): Readiness {
       if (!projector.state().subscribed) throw new Error(`there is no subscription to the event store${why()}`);
     },
     readModel: () => {
-      if (!projector.state().vouching) throw new Error(`the read model is not known to be current${why()}`);
+      const { vouching, rebuilding, rebuildEvents, done } = projector.state();
+      if (vouching) return;
+      const how = rebuilding ? `is being rebuilt, ${rebuildEvents} events so far` : 'is not known to be current';
+      throw new OnItsWay(`the read model ${how}${why()}`, done);
     },
     usage: () => {
-      if (!rollUp.isWhole()) throw new Error('what is on record of the use of keys is not in Redis yet');
+      if (rollUp.isWhole()) return;
+      throw new OnItsWay('what is on record of the use of keys is not in Redis yet', Number(uses.state().position));
     },
   };
 }

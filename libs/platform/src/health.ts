@@ -7,11 +7,31 @@ export const READINESS = Symbol('Readiness');
 /** Checks by name; one that throws or takes longer than two seconds says that the app is not ready. */
 export type Readiness = Record<string, () => void | Promise<void>>;
 
+/** Thrown by a check of something that gets there by itself, however long the log is that it has to go through. */
+export class OnItsWay extends Error {
+  /** @param done grows with all that is done: whoever waits can tell work from a standstill */
+  constructor(
+    message: string,
+    readonly done: number,
+  ) {
+    super(message);
+    this.name = 'OnItsWay';
+  }
+}
+
 const CHECK_TIMEOUT_MS = 2000;
+
+/** What `GET /health/ready` answers. */
+export interface Health {
+  status: 'ok' | 'failing' | 'stopping';
+  checks: Record<string, CheckResult>;
+}
 
 interface CheckResult {
   status: 'ok' | 'failing';
   detail?: string;
+  /** See `OnItsWay`. */
+  done?: number;
 }
 
 /**
@@ -29,7 +49,7 @@ export function registerHealth(
     const checks = Object.fromEntries(results);
     const ready = !state.stopping() && results.every(([, { status }]) => status === 'ok');
     const status = ready ? 'ok' : state.stopping() ? 'stopping' : 'failing';
-    return reply.code(ready ? 200 : 503).send({ status, checks });
+    return reply.code(ready ? 200 : 503).send({ status, checks } satisfies Health);
   });
 }
 
@@ -42,7 +62,8 @@ async function run(check: () => void | Promise<void>): Promise<CheckResult> {
     await Promise.race([check(), late]);
     return { status: 'ok' };
   } catch (error) {
-    return { status: 'failing', detail: redact(error instanceof Error ? error.message : String(error)).slice(0, 300) };
+    const detail = redact(error instanceof Error ? error.message : String(error)).slice(0, 300);
+    return { status: 'failing', detail, ...(error instanceof OnItsWay && { done: error.done }) };
   } finally {
     clearTimeout(timer);
   }

@@ -55,8 +55,9 @@ function textHeader(headers: IncomingHttpHeaders, name: string, maxLength: numbe
   const text = (utf8.includes('\ufffd') ? raw : utf8).trim();
   if (text === '') return undefined;
 
-  if (text.length > maxLength || /[\u0000-\u001f\u007f]/.test(text)) {
-    throw invalidField(name, 'is too long or has control characters', `one line of at most ${maxLength} characters`);
+  if (text.length > maxLength || /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(text)) {
+    const fault = 'is too long, or has control characters or some that change the direction of text';
+    throw invalidField(name, fault, `one line of at most ${maxLength} characters`);
   }
   if (holdsKey(text)) throw invalidField(name, 'holds a whole key, and would be recorded', 'without the key');
   return text;

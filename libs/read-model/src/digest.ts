@@ -41,7 +41,11 @@ export async function* namesLike(link: RedisLink, pattern: string): AsyncGenerat
 }
 
 /** Digest of the records of keys and keyspaces of a generation: where each stands, its revision and its state. */
-export async function digestOf(link: RedisLink, generation: string): Promise<GenerationDigest> {
+export async function digestOf(
+  link: RedisLink,
+  generation: string,
+  onRead?: (records: number) => void,
+): Promise<GenerationDigest> {
   const records = new Fingerprints();
   for await (const names of namesLike(link, redisNames.everyRecord(generation))) {
     const texts = await read(link, names);
@@ -49,6 +53,7 @@ export async function digestOf(link: RedisLink, generation: string): Promise<Gen
       const text = recordText(texts[index]);
       if (text !== undefined) records.add(`${redisNames.suffixOf(name)} ${text}`);
     }
+    onRead?.(names.length);
   }
   const keys = new Fingerprints();
   for await (const names of namesLike(link, redisNames.everyPointer(generation)))

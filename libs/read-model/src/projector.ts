@@ -54,6 +54,8 @@ export interface ProjectorState {
   rebuilding: boolean;
   /** Events in the generation that is being built here, so far. */
   rebuildEvents: number;
+  /** Grows with all that is done here: events applied, to generations being built too, and records compared. */
+  done: number;
   lastError?: string;
 }
 
@@ -93,7 +95,7 @@ export class Projector {
   private broken: string | undefined;
   private noting: Promise<unknown> | undefined;
   private disowned = false;
-  private readonly told: Omit<ProjectorState, 'rebuilding' | 'rebuildEvents' | 'lastError'> & {
+  private readonly told: Omit<ProjectorState, 'rebuilding' | 'rebuildEvents' | 'done' | 'lastError'> & {
     lastError: string | undefined;
   } = {
     subscribed: false,
@@ -132,6 +134,7 @@ export class Projector {
       ...told,
       rebuilding: current !== undefined,
       rebuildEvents: current?.eventsApplied ?? 0,
+      done: told.eventsApplied + this.rebuilder.done,
       ...(lastError !== undefined && { lastError }),
     };
   }

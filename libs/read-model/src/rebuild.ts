@@ -56,6 +56,8 @@ class BuildAbandoned extends Error {}
 export class Rebuilder {
   /** What is being built here, and how many events that has taken so far. */
   current: (Building & { eventsApplied: number }) | undefined;
+  /** Events applied and records compared here since this process began. */
+  done = 0;
 
   constructor(private readonly options: RebuilderOptions) {}
 
@@ -197,6 +199,7 @@ export class Rebuilder {
           async () => {
             check();
             if (this.current) this.current.eventsApplied += count;
+            this.done += count;
             await link.batch([{ call: 'hset', key: redisNames.meta, args: ['buildPosition', reached] }]);
           },
         );
@@ -221,10 +224,11 @@ export class Rebuilder {
     check: () => void,
   ): Promise<Pick<RebuildReport, 'keys' | 'digestNew' | 'digestLive' | 'equal' | 'differing' | 'differingCount'>> {
     const { link, store } = this.options;
-    const next = await digestOf(link, generation);
+    const onRead = (records: number): void => void (this.done += records);
+    const next = await digestOf(link, generation, onRead);
     const none = { keys: next.keys, digestNew: next.digest, differing: [], differingCount: 0 };
     if (!live || cause === 'missing') return none;
-    const { digest: digestLive } = await digestOf(link, live.generation);
+    const { digest: digestLive } = await digestOf(link, live.generation, onRead);
     check();
     if (digestLive === next.digest) return { ...none, digestLive, equal: true };
     if (live.version !== PROJECTION_VERSION) return { ...none, digestLive, equal: false };

@@ -15,6 +15,8 @@ export interface ReadModelView {
   fresh: boolean;
   /** Why not. */
   reason?: UnavailableReason;
+  /** How far through the log is what will count: the generation that is being built, or else the live one. */
+  reached?: bigint;
   /** Whether any imported key exists; until then imported secrets need not be looked up. */
   holdsImported: boolean;
 }
@@ -110,15 +112,17 @@ export class ViewKeeper {
   }
 
   private viewOf(meta: Meta): ReadModelView {
-    const { holdsImported } = meta;
+    const { holdsImported, building } = meta;
+    const reached = building?.position ?? meta.position;
     this.importedAt = holdsImported ? (this.importedAt ?? performance.now()) : undefined;
-    if (!meta.live) return { fresh: false, reason: meta.building ? 'rebuilding' : 'missing', holdsImported };
+    if (!meta.live && !building) return { fresh: false, reason: 'missing', holdsImported };
+    if (!meta.live) return { fresh: false, reason: 'rebuilding', reached, holdsImported };
     const { generation, version } = meta.live;
     const { heartbeat } = this;
     // On a Cluster a part may be vouched for while another is not: lookups ask again for their own part.
     const vouched = heartbeat && heartbeat.ageMs <= this.maxStalenessMs && REDIS_TAGS.some((tag) => this.trusts(tag));
     if (vouched) return { generation, version, fresh: true, holdsImported };
-    return { generation, fresh: false, reason: 'stale', holdsImported };
+    return { generation, fresh: false, reason: 'stale', reached, holdsImported };
   }
 
   private schedule(): void {

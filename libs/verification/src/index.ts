@@ -6,6 +6,7 @@
 export * from './credentials.js';
 export * from './decoys.js';
 export * from './find-key.js';
+export * from './readiness.js';
 export * from './routes.js';
 export * from './usage-meter.js';
 export * from './verification.js';

@@ -61,7 +61,11 @@ const HEALTH = {
       additionalProperties: {
         type: 'object',
         required: ['status'],
-        properties: { status: { enum: ['ok', 'failing'] }, detail: text },
+        properties: {
+          status: { enum: ['ok', 'failing'] },
+          detail: text,
+          done: { type: 'integer', description: 'Grows while it gets there by itself, as after the loss of Redis' },
+        },
       },
     },
   },

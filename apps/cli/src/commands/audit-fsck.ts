@@ -41,6 +41,12 @@ export async function checkStore(session: Session, options: FsckOptions): Promis
       ...(tree && { tree }),
     });
     session.show(report, () => logText(report));
+    const { recorded, published: brought } = report.checkpoints;
+    if (published.length > 0 && recorded > 0 && brought === 0) {
+      session.note(
+        `no checkpoint is published in ${published.join(', ')}: the log was checked by what stands in it only`,
+      );
+    }
     return report.ok ? EXIT.ok : EXIT.mismatch;
   } catch (error) {
     if (error instanceof EventStoreUnavailable || error instanceof EventStoreRefused)

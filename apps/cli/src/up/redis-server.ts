@@ -4,6 +4,7 @@ import { delimiter, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { makeFolder } from '../folders.js';
 import { converse, type Address } from './conversation.js';
+import { NotReady } from './health.js';
 import { UpRefused } from './refusal.js';
 
 const LEAST_VERSION = [6, 2] as const;
@@ -62,10 +63,13 @@ export function spawnRedis(program: string, { host, port }: Address, folder: str
   return spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH, LANG, TZ } });
 }
 
-/** Throws until it has loaded its data and answers. */
+/** @throws NotReady while it loads its data, or what keeps it from answering */
 export async function checkRedis(address: Address): Promise<void> {
   const answer = await converse(address, 'PING\r\n');
-  if (!answer.startsWith('+PONG')) throw new Error(answer.trim().slice(0, 200));
+  if (answer.startsWith('+PONG')) return;
+  const [, loaded] = /^loading_loaded_bytes:(\d+)/m.exec(await converse(address, 'INFO persistence\r\n')) ?? [];
+  if (loaded === undefined) throw new Error(answer.trim().slice(0, 200));
+  throw new NotReady(`it is loading its data, ${loaded} bytes so far`, { bytes: Number(loaded) });
 }
 
 /**

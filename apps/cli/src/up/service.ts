@@ -4,10 +4,12 @@ import type { Readable } from 'node:stream';
 import type { ParentMessage } from '@keyledger/platform';
 import { EXIT } from '../exit.js';
 import { readable, worthShowing, type LogFile } from './logs.js';
+import { PATIENCE_SECONDS, type Patience } from './patience.js';
 import { UpMisconfigured, UpRefused } from './refusal.js';
 import type { Watchdog } from './watchdog.js';
 
-const START_TIMEOUT_MS = 120_000;
+const FIRST_WORD_MS = 5_000;
+const NEXT_WORD_MS = 30_000;
 /** Longer than the ten seconds after which our own processes cut their stop off themselves. */
 const STOP_TIMEOUT_MS = 12_000;
 const FIRST_BACKOFF_MS = 250;
@@ -23,7 +25,7 @@ export interface ServiceOptions {
   stage: number;
   /** In a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only, who knows the order. */
   spawn(): ChildProcess;
-  /** Throws, with the reason, until it can do its work. */
+  /** Throws, with the reason, until it can do its work: `NotReady` where the process itself says it. */
   checkReady(): Promise<void>;
   onMessage?(message: ParentMessage): void;
 }
@@ -31,6 +33,7 @@ export interface ServiceOptions {
 export interface Surroundings {
   log: LogFile;
   watchdog: Watchdog;
+  patience: Patience;
   /** One line for the person at the terminal. */
   say(line: string): void;
 }
@@ -55,10 +58,15 @@ export class Service {
     return this.options.name;
   }
 
-  /** @throws UpRefused with its last lines if it ends, or is not ready in two minutes */
+  /**
+   * A process that goes through a long log, after the loss of Redis say, is waited for as long as it takes.
+   * @throws UpRefused with its last lines if it ends, or is not ready when patience is over
+   */
   async start(): Promise<void> {
+    const { patience } = this.surroundings;
+    patience.renew();
     this.launch();
-    const reason = await this.untilReady(START_TIMEOUT_MS);
+    const reason = await this.untilReady(patience);
     if (reason !== undefined) {
       const Refusal = this.child?.exitCode === EXIT.misconfigured ? UpMisconfigured : UpRefused;
       throw new Refusal(`${this.name} did not start: ${reason}${this.shownLines()}`);
@@ -95,16 +103,15 @@ export class Service {
       backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS);
       this.launch();
       readySince = Infinity;
-      if ((await this.untilReady(Infinity)) !== undefined) continue;
+      if ((await this.untilReady()) !== undefined) continue;
       readySince = Date.now();
       this.surroundings.say(`${this.name} is back`);
     }
   }
 
-  /** Gives why it will not be ready: it ended, is being stopped, or took too long. */
-  private async untilReady(timeoutMs: number): Promise<string | undefined> {
-    const deadline = Date.now() + timeoutMs;
-    let last = '';
+  /** Gives why it will not be ready: it ended, is being stopped, or patience is over; without it none ever is. */
+  private async untilReady(patience?: Patience): Promise<string | undefined> {
+    let nextWordAt = Date.now() + FIRST_WORD_MS;
     for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(pollMs * 1.5, LONGEST_POLL_MS)) {
       if (this.stopping.signal.aborted) return 'it was stopped';
       if (this.hasEnded()) {
@@ -115,9 +122,14 @@ export class Service {
         await this.options.checkReady();
         return undefined;
       } catch (error) {
-        last = (error as Error).message;
+        const { message } = error as Error;
+        patience?.hear(this.name, error as Error);
+        if (patience?.isOver) return `nothing has come forward for ${PATIENCE_SECONDS} s (${message})`;
+        if (Date.now() >= nextWordAt) {
+          this.surroundings.say(`${this.name} is not ready yet (${message})`);
+          nextWordAt = Date.now() + NEXT_WORD_MS;
+        }
       }
-      if (Date.now() > deadline) return `it is not ready after ${timeoutMs / 1000} s (${last})`;
       await this.pause(pollMs);
     }
   }

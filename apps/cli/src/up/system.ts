@@ -9,6 +9,7 @@ import { refuseDeadAddress } from './external.js';
 import { checkHealth } from './health.js';
 import { LogFile } from './logs.js';
 import { OwnKeys } from './own-keys.js';
+import { Patience } from './patience.js';
 import { APPS, planFrom, portsOf, reachable, type AppName, type Plan, type ServiceName } from './plan.js';
 import { refuseTakenPorts } from './ports.js';
 import { checkRedis, findRedisServer, shutDownOrphan, spawnRedis } from './redis-server.js';
@@ -45,6 +46,7 @@ export async function runSystem(
 
 class System {
   private readonly watchdog = new Watchdog();
+  private readonly patience = new Patience();
   private readonly services: Service[] = [];
   private readonly logs: LogFile[] = [];
   /** Ports that the system gave to apps that asked for a free one. */
@@ -109,7 +111,8 @@ class System {
   private service(name: ServiceName, rest: Omit<ServiceOptions, 'name' | 'stage'>): Service {
     const log = new LogFile(join(this.folder.path, 'logs'), name);
     const say = (line: string) => this.say(line);
-    const service = new Service({ name, stage: STAGE[name], ...rest }, { log, watchdog: this.watchdog, say });
+    const { watchdog, patience } = this;
+    const service = new Service({ name, stage: STAGE[name], ...rest }, { log, watchdog, patience, say });
     this.logs.push(log);
     this.services.push(service);
     return service;

@@ -68,7 +68,7 @@ describe('fields that are left out', () => {
 
 it.each([
   ['line', ['', ' a', 'a ', 'a\nb', 'a\u0000', 'x'.repeat(11), 7, {}, [], '\ud800']],
-  ['paragraph', ['', 'a\r', 'a\u0007', 'x'.repeat(11), true]],
+  ['paragraph', ['', 'a\r', 'a\u0007', 'a\u202eb', 'a\u2067b\u2069', 'x'.repeat(11), true]],
   ['lines', ['a', ['a', 'b', 'c'], ['abcd'], [1], [''], { 0: 'a' }]],
   ['duration', ['P1Y', 'P1M', '90 days', 90, 'P', 'PT', '-P1D']],
   ['instant', ['2030-01-01', '2030-01-01T00:00:00', 'tomorrow', 0, '2030-13-01T00:00:00Z']],

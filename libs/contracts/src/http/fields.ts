@@ -124,15 +124,16 @@ export const Email = (): PropertyDecorator =>
     { format: 'email', maxLength: LIMITS.email },
   );
 
-const PARAGRAPH = /^(?:[^\p{Cc}\p{Cs}]|[\n\t])+$/u;
+// Of the format characters those are refused that make a text read otherwise than it is: overrides, embeddings, isolates.
+const PARAGRAPH = /^(?:[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]|[\n\t])+$/u;
 
-/** 1 to `max` characters, of which the only control characters are line feeds and tabs. */
+/** 1 to `max` characters in the order in which they show; the only control characters are line feeds and tabs. */
 export const Paragraph = (max: number): PropertyDecorator =>
   check(
     'paragraph',
     (value) => typeof value === 'string' && value.length <= max && PARAGRAPH.test(value),
     `is not a text of 1 to ${max} characters`,
-    `a string of 1 to ${max} characters without control characters`,
+    `a string of 1 to ${max} characters without control characters and without those that change the direction of text`,
     { minLength: 1, maxLength: max },
   );
 
