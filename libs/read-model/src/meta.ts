@@ -10,9 +10,10 @@ export interface RebuildReport {
   startedAt: Instant;
   finishedAt: Instant;
   eventsApplied: number;
+  /** How many began in those events. */
   keys: number;
-  digestNew: string;
-  /** Absent where there was no live generation to compare with. */
+  /** Both absent where there was no whole generation to compare with: nobody can verify until the new one is live. */
+  digestNew?: string;
   digestLive?: string;
   /** Whether both said the same, once changes in flight had settled. */
   equal?: boolean;

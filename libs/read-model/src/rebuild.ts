@@ -134,7 +134,7 @@ export class Rebuilder {
     // Left behind by a worker that died; the lease says that it is not at work.
     if (meta.building) await deleteGeneration(link, meta.building.generation);
 
-    const { position, mark } = await this.replay(generation, await store.head(), signal, check);
+    const { position, mark, keys } = await this.replay(generation, await store.head(), signal, check);
     const compared = await this.compare(building, meta, check);
     await link.batch(
       REDIS_TAGS.map((tag) => ({
@@ -151,6 +151,7 @@ export class Rebuilder {
       startedAt: building.startedAt,
       finishedAt: instantOf(Date.now()),
       eventsApplied: this.current?.eventsApplied ?? 0,
+      keys,
       ...compared,
     };
     const args = [token, generation, PROJECTION_VERSION, [...runs].join(' '), positionText(position)];
@@ -164,15 +165,18 @@ export class Rebuilder {
     log.info({ ...report }, 'a new generation of the read model is live');
   }
 
-  /** Every event up to the head, into the generation. @returns the position that it has reached, and the last event. */
+  /**
+   * Every event up to the head, into the generation.
+   * @returns the position that it has reached, the last event, and how many keys began.
+   */
   private async replay(
     generation: string,
     head: bigint,
     signal: AbortSignal,
     check: () => void,
-  ): Promise<{ position: bigint; mark?: LogMark }> {
+  ): Promise<{ position: bigint; keys: number; mark?: LogMark }> {
     const { link, store } = this.options;
-    if (head <= 0n) return { position: 0n };
+    if (head <= 0n) return { position: 0n, keys: 0 };
     const enough = new AbortController();
     const subscription = store.subscribe({
       after: 'start',
@@ -184,11 +188,13 @@ export class Rebuilder {
     const overlap = new Overlap(BATCHES_AT_ONCE, () => enough.abort());
     let position: bigint | undefined;
     let last: RecordedEvent | undefined;
+    let keys = 0;
     try {
       for await (const batch of subscription) {
         const count = batch.events.length;
         last = batch.events.at(-1) ?? last;
         const groups = groupByStream(batch.events);
+        for (const { events } of groups.keys) if (events[0]?.revision === 0) keys += 1;
         const reached = positionText(batch.position);
         await overlap.begin(
           streamsOf(groups),
@@ -212,7 +218,7 @@ export class Rebuilder {
       enough.abort();
       await overlap.end();
     }
-    if (position !== undefined) return { position, ...(last && { mark: markOf(last) }) };
+    if (position !== undefined) return { position, keys, ...(last && { mark: markOf(last) }) };
     signal.throwIfAborted();
     throw new BuildAbandoned('the subscription ended before the head');
   }
@@ -222,19 +228,19 @@ export class Rebuilder {
     { generation, cause }: Building,
     { live }: Meta,
     check: () => void,
-  ): Promise<Pick<RebuildReport, 'keys' | 'digestNew' | 'digestLive' | 'equal' | 'differing' | 'differingCount'>> {
+  ): Promise<Pick<RebuildReport, 'digestNew' | 'digestLive' | 'equal' | 'differing' | 'differingCount'>> {
     const { link, store } = this.options;
+    if (!live || cause === 'missing') return { differing: [], differingCount: 0 };
     const onRead = (records: number): void => void (this.done += records);
-    const next = await digestOf(link, generation, onRead);
-    const none = { keys: next.keys, digestNew: next.digest, differing: [], differingCount: 0 };
-    if (!live || cause === 'missing') return none;
+    const { digest: digestNew } = await digestOf(link, generation, onRead);
+    const none = { digestNew, differing: [], differingCount: 0 };
     const { digest: digestLive } = await digestOf(link, live.generation, onRead);
     check();
-    if (digestLive === next.digest) return { ...none, digestLive, equal: true };
+    if (digestLive === digestNew) return { ...none, digestLive, equal: true };
     if (live.version !== PROJECTION_VERSION) return { ...none, digestLive, equal: false };
     const found = await differences(link, live.generation, generation);
     check();
-    if (found.length === 0) return { ...none, digestLive: next.digest, equal: true };
+    if (found.length === 0) return { ...none, digestLive: digestNew, equal: true };
     const ids = [...new Set(found.map(({ id, name }) => id ?? name))];
     await rewriteKeys(
       link,

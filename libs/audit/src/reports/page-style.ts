@@ -12,13 +12,13 @@ dd { margin: 0; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid #ccc; padding: .2rem .5rem; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #333; background: #f3f3f3; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; max-width: 24rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 footer { margin-top: 1rem; color: #555; }
 @page { size: A4 landscape; margin: 12mm; }
 @media print {
   body { font-size: 7.5pt; margin: 0; }
-  th, td { padding: 1pt 3pt; }
+  th, td { padding: 1pt 3pt; overflow-wrap: anywhere; }
   thead { display: table-header-group; }
   tr { break-inside: avoid; }
   a { color: inherit; text-decoration: none; }

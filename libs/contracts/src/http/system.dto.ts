@@ -24,9 +24,9 @@ export class RebuildReportView {
   finishedAt: string;
   eventsApplied: number;
   keys: number;
-  /** Of all records of the new generation, whatever their order. */
-  digestNew: string;
-  /** Of the generation before; absent if there was none to compare with. */
+  /** Of all records of the new generation, whatever their order; absent if there was none before to compare it with. */
+  digestNew?: string;
+  /** Of the generation before. */
   digestLive?: string;
   equal?: boolean;
   /** Ids that differed, the first twenty. */
