@@ -20,8 +20,11 @@ export class Housekeeping {
     private readonly queues: Queues,
     private readonly chores: Readonly<Record<string, Chore>>,
     private readonly logger: Logger,
-    /** Whether the clock of this process is right: one that runs ahead would put the next round off for everybody. */
-    private readonly isClockRight: () => boolean,
+    /**
+     * Whether jobs may be set up now. Not by a process whose clock is wrong: one that runs ahead would put the next round
+     * off for everybody. And not by one that has more urgent things to do: what is set up begins at once.
+     */
+    private readonly isReady: () => boolean,
   ) {}
 
   start(): void {
@@ -38,7 +41,7 @@ export class Housekeeping {
   }
 
   private async lookAfter(): Promise<void> {
-    if (!this.isClockRight()) return;
+    if (!this.isReady()) return;
     const queue = this.queues.queue('housekeeping');
     try {
       for (const [name, { everyMs }] of Object.entries(this.chores)) {

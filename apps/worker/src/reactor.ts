@@ -1,6 +1,7 @@
 import type { EventBatch, EventStore } from '@keyledger/event-store';
 import type { Logger } from '@keyledger/platform';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Precedence } from './precedence.js';
 
 /** Turns what happened into what has to happen next: jobs, further events, hints in Redis. */
 export interface Reactor {
@@ -60,6 +61,8 @@ export class ReactorLoop {
     private readonly store: Pick<EventStore, 'subscribe'>,
     private readonly checkpoints: Progress,
     private readonly logger: Logger,
+    /** Stepped back for while there is much to go through. */
+    private readonly precedence?: Precedence,
   ) {}
 
   state(): ReactorState {
@@ -109,7 +112,8 @@ export class ReactorLoop {
   }
 
   private async *batches(signal: AbortSignal): AsyncGenerator<void> {
-    const { reactor, checkpoints, told } = this;
+    const { reactor, checkpoints, told, precedence } = this;
+    await precedence?.turn(signal);
     const after = (await checkpoints.read(reactor.name)) ?? (await reactor.recover?.()) ?? 0n;
     told.position = after;
     const subscription = this.store.subscribe({
@@ -122,6 +126,7 @@ export class ReactorLoop {
       },
     });
     for await (const batch of subscription) {
+      if (!told.live) await precedence?.turn(signal);
       if (batch.events.length > 0) await reactor.react(batch);
       if (batch.position > told.position) await checkpoints.advance(reactor.name, batch.position);
       told.position = batch.position;

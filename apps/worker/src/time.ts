@@ -20,6 +20,7 @@ import { Schedule } from './deliveries/schedule.js';
 import { SecretWebhook } from './deliveries/secret-webhook.js';
 import type { Chore } from './housekeeping.js';
 import type { Outbound } from './outbound.js';
+import type { Precedence } from './precedence.js';
 import type { Queues } from './queues.js';
 import { ReactorLoop } from './reactor.js';
 
@@ -43,6 +44,7 @@ export interface TimeParts {
   sealingKeys: readonly SealingKey[];
   metrics: Metrics;
   logger: Logger;
+  precedence: Precedence;
 }
 
 /** What time brings to keys: the deadlines and the rotations and deliveries that come of them, put together. */
@@ -55,7 +57,7 @@ export class Time {
   readonly chores: Record<string, Chore>;
 
   constructor(private readonly parts: TimeParts) {
-    const { store, redis, readModel, handedOver, queues, channels, logger } = parts;
+    const { store, redis, readModel, handedOver, queues, channels, logger, precedence } = parts;
     this.clock = new ClockCheck(redis, logger, (isRight) => queues.hold(isRight ? 'go on' : 'hold'));
     const { clock } = this;
     const decisions = new Decisions(store);
@@ -71,8 +73,8 @@ export class Time {
     const deadlines = new KeyDeadlines({ ...all, handedOver });
     const timekeeper = new Timekeeper({ ...all, channels, settled: (keyIds) => deadlines.settled(keyIds) });
     this.loops = [
-      new ReactorLoop(timekeeper, store, rounds.index, logger),
-      new ReactorLoop(deliveries, store, secrets.index, logger),
+      new ReactorLoop(timekeeper, store, rounds.index, logger, precedence),
+      new ReactorLoop(deliveries, store, secrets.index, logger, precedence),
     ];
     this.process(deadlines, deliveries);
     this.chores = {

@@ -29,6 +29,7 @@ import { Housekeeping } from './housekeeping.js';
 import { leakWork } from './leaks.js';
 import { assembleNotifications } from './notifications/index.js';
 import { Outbound } from './outbound.js';
+import { Precedence } from './precedence.js';
 import { measureProjector } from './projector-metrics.js';
 import { measureQueues } from './queue-metrics.js';
 import { Queues } from './queues.js';
@@ -90,11 +91,14 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   });
   const siem = new SiemPush({ store, decisions, channels, checkpoints, outbound, sealing, metrics, logger });
   const leaks = leakWork({ redis, readModel, decisions, personal, logger });
-  const loopOf = (reactor: Reactor, progress: Progress) => new ReactorLoop(reactor, store, progress, logger);
+  const precedence = new Precedence(projector);
+  const loopOf = (reactor: Reactor, progress: Progress) => {
+    return new ReactorLoop(reactor, store, progress, logger, precedence);
+  };
   const news = notifications.ways.map(({ reactor, progress }) => loopOf(reactor, progress));
   const incidents = [loopOf(leaks.list, leaks.listProgress), loopOf(leaks.finisher, checkpoints)];
   const uses = loopOf(rollUp, usage.tenure);
-  const stores = { store, redis, readModel, handedOver, queues };
+  const stores = { store, redis, readModel, handedOver, queues, precedence };
   const time = new Time({ ...stores, channels, outbound, usage, peppers, sealingKeys, metrics, logger });
   const audit = assembleAudit({
     store,
@@ -107,9 +111,11 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     checkpointSeconds: config.auditCheckpointSeconds,
     places: config.auditPublish,
     checkHours: config.auditCheckHours,
+    precedence,
   });
   const chores = { ...time.chores, ...audit.chores };
-  const housekeeping = new Housekeeping(queues, chores, logger, () => time.clock.problem() === undefined);
+  const mayBegin = (): boolean => time.clock.problem() === undefined && !precedence.isTaken();
+  const housekeeping = new Housekeeping(queues, chores, logger, mayBegin);
   measureProjector(projector, metrics);
   measureQueues(queues, metrics);
 

@@ -3,6 +3,7 @@ import { Malformed, parseKeyring, TreeFollower, type Keyring } from '@keyledger/
 import type { Decisions, EventStore } from '@keyledger/event-store';
 import { ConfigError, SETTINGS, type Logger, type Metrics, type PublishPlace } from '@keyledger/platform';
 import type { Chore } from '../housekeeping.js';
+import type { Precedence } from '../precedence.js';
 import { LogChore } from './check.js';
 import { Mismatches } from './mismatches.js';
 import { placeOf } from './places.js';
@@ -19,6 +20,7 @@ export interface AuditMeans {
   checkpointSeconds: number;
   places: readonly PublishPlace[];
   checkHours: number;
+  precedence: Precedence;
 }
 
 const HOUR_MS = 3_600_000;
@@ -31,7 +33,7 @@ export interface Audit {
 
 /** @throws ConfigError for a signing key that is none */
 export function assembleAudit(means: AuditMeans): Audit {
-  const { store, decisions, logger, metrics, dataDir, checkHours } = means;
+  const { store, decisions, logger, metrics, dataDir, checkHours, precedence } = means;
   const keyring = keyringOf(means.signingKey);
   const { signer } = keyring;
   const folder = join(dataDir, 'audit');
@@ -52,7 +54,10 @@ export function assembleAudit(means: AuditMeans): Audit {
   measure(follower, sequencer, check, metrics);
   if (!signer) logger.warn(`no checkpoint of the audit log is signed: ${SETTINGS.signingKey.name} is not set`);
   return {
-    run: async (signal) => void (await Promise.all([follower.run(signal), signer && sequencer.run(signal)])),
+    run: async (signal) => {
+      await precedence.turn(signal);
+      await Promise.all([follower.run(signal), signer && sequencer.run(signal)]);
+    },
     chores: checkHours === 0 ? {} : { 'audit-check': { everyMs: checkHours * HOUR_MS, work: () => check.work() } },
   };
 }
