@@ -3,10 +3,12 @@ import {
   plusSeconds,
   type Instant,
   type KeyEvent,
+  type KeyspacePolicy,
   type KeyTerms,
   type RefusalCode,
   type SecretRecord,
 } from '@keyledger/contracts';
+import type { Surroundings } from './deadlines.js';
 import { fold, type Decider } from './decider.js';
 import type { KeyCommand } from './key.decider.js';
 import { DEFAULT_POLICY, type KeyspaceState } from './keyspace.decider.js';
@@ -157,4 +159,12 @@ export const suspended = (when: Instant): KeyEvent => ({
 export const reinstated = (when: Instant): KeyEvent => ({
   type: 'KeyReinstated',
   data: { keyId: 'key1', reason: 'cleared', reinstatedAt: when },
+});
+
+/** What stands around a key: the usual policy with these parts, not used, and nobody who takes its new secrets. */
+export const around = (policy: Partial<KeyspacePolicy> = {}, rest: Partial<Surroundings> = {}): Surroundings => ({
+  policy: keyspaceWith(policy).policy,
+  usage: [],
+  receiver: false,
+  ...rest,
 });
