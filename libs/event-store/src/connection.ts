@@ -8,8 +8,11 @@ const REPLACE_EVERY_MS = 30_000;
 /** But one that never reached a node sooner, at growing intervals: services start in any order. */
 const FIRST_REPLACE_AFTER_MS = 500;
 
-/** Whether a failed call may have changed the store. Appends and reads also take different ways through the client. */
-type Effect = 'none' | 'append';
+/**
+ * The way of a call through the client, whose parts fail each by itself: reads of its native half, reads of our own over
+ * its channel, and appends over its channel, before the first of which it asks once what the server can.
+ */
+type Way = 'native' | 'channel' | 'append';
 
 /**
  * One client of the official library with what it lacks: a bound on every call, one vocabulary of errors, and a
@@ -20,9 +23,9 @@ export class Connection {
   private readonly address: StoreAddress;
   private current: KurrentDBClient;
   private replacedAt = -Infinity;
-  private readonly heardAt = { none: 0, append: 0 };
-  /** Whether the current client has ever had an answer to a read; one that never had gets none any more. */
-  private connected = false;
+  private readonly heardAt: Record<Way, number> = { native: 0, channel: 0, append: 0 };
+  /** The ways by which the current client has had an answer. A failure before the first may be all that comes by it ever. */
+  private readonly proven = new Set<Way>();
   private unbornPauseMs = FIRST_REPLACE_AFTER_MS;
 
   constructor(
@@ -42,57 +45,70 @@ export class Connection {
    * Runs one call of the client.
    * @throws what `errors.ts` names, and nothing else: the client's own errors end here
    */
-  async call<T>(effect: Effect, run: (client: KurrentDBClient) => Promise<T>, timeoutMs = this.timeoutMs): Promise<T> {
+  async call<T>(
+    way: Exclude<Way, 'channel'>,
+    run: (client: KurrentDBClient) => Promise<T>,
+    timeoutMs = this.timeoutMs,
+  ): Promise<T> {
     const sentAt = performance.now();
     try {
       const result = await within(timeoutMs, run(this.current));
-      this.heard(effect);
+      this.heard(way);
       return result;
     } catch (error) {
-      throw this.translate(error, effect, sentAt);
+      throw this.translate(error, way, sentAt);
     }
   }
 
-  translate(error: unknown, effect: Effect, sentAt = 0): Error {
+  /** Begins a call over the channel, within the same bound. That it could be begun is no answer yet. @throws as `call` */
+  async begin<T>(open: (client: KurrentDBClient) => Promise<T>): Promise<T> {
+    const sentAt = performance.now();
+    try {
+      return await within(this.timeoutMs, open(this.current));
+    } catch (error) {
+      throw this.translate(error, 'channel', sentAt);
+    }
+  }
+
+  translate(error: unknown, way: Way, sentAt = 0): Error {
+    const outcome = way === 'append' ? 'unknown' : 'not-done';
     if (error instanceof NoAnswer) {
-      this.unheard(effect, sentAt);
-      return this.unavailable(
-        `gave no answer within ${Math.round(error.timeoutMs)} ms`,
-        effect === 'append' ? 'unknown' : 'not-done',
-      );
+      this.unheard(way, sentAt);
+      return this.unavailable(`gave no answer within ${Math.round(error.timeoutMs)} ms`, outcome);
     }
     if (error instanceof RevisionConflict || error instanceof EventStoreRefused) {
-      this.heard(effect);
+      this.heard(way);
       return error;
     }
     if (error instanceof EventStoreUnavailable) return error;
     const text = error instanceof Error ? this.address.scrub(error.message) : String(error);
     if (!(error instanceof Error) || !isCommandError(error)) {
       // What is not the client's own error comes from before a call is sent: no connection, no node found.
-      if ((error as { code?: unknown }).code !== GRPC_UNAVAILABLE) this.replace();
+      if ((error as { code?: unknown }).code === GRPC_UNAVAILABLE) this.refused(way);
+      else this.replace();
       return this.unavailable(`cannot be reached: ${text}`, 'not-done');
     }
     switch (error.type) {
       case ErrorType.WRONG_EXPECTED_VERSION:
-        this.heard(effect);
+        this.heard(way);
         return conflict(error);
       case ErrorType.STREAM_DELETED:
       case ErrorType.STREAM_TOMBSTONED:
-        this.heard(effect);
+        this.heard(way);
         return new EventStoreRefused('the stream was deleted for ever', 'stream-deleted');
       case ErrorType.ACCESS_DENIED:
-        this.heard(effect);
+        this.heard(way);
         return new EventStoreRefused(`the event store at ${this.address.shown} denies access`, 'access-denied');
       case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
-        this.heard(effect);
+        this.heard(way);
         return new EventStoreRefused('the events are larger than the event store takes at once', 'too-large');
       case ErrorType.INVALID_ARGUMENT:
         return new EventStoreRefused(text, 'invalid');
       case ErrorType.UNAVAILABLE:
-        if (effect === 'none' && !this.connected) this.replaceUnborn();
-        return this.unavailable('cannot be reached', effect === 'append' ? 'unknown' : 'not-done');
+        this.refused(way);
+        return this.unavailable('cannot be reached', outcome);
       default:
-        return this.unavailable(`failed: ${text || error.type}`, effect === 'append' ? 'unknown' : 'not-done');
+        return this.unavailable(`failed: ${text || error.type}`, outcome);
     }
   }
 
@@ -101,16 +117,25 @@ export class Connection {
   }
 
   /** Something came back from the store. */
-  heard(effect: Effect): void {
-    this.heardAt[effect] = performance.now();
-    if (effect === 'append') return;
-    this.connected = true;
-    this.unbornPauseMs = FIRST_REPLACE_AFTER_MS;
+  heard(way: Way): void {
+    this.heardAt[way] = performance.now();
+    this.proven.add(way);
+    if (way !== 'channel') this.unbornPauseMs = FIRST_REPLACE_AFTER_MS;
   }
 
   /** Nothing came back in time for what was sent then. If nothing else did either, the next call gets a new client. */
-  unheard(effect: Effect, sentAt: number): void {
-    if (this.heardAt[effect] < sentAt) this.replace();
+  unheard(way: Way, sentAt: number): void {
+    if (this.heardAt[way] < sentAt) this.replace();
+  }
+
+  /**
+   * A refused channel the client opens anew by itself. By the other ways it may keep what it was told first for ever; before
+   * appends it asks again what the server can whenever the channel was lost, so there it begins anew to be proven.
+   */
+  private refused(way: Way): void {
+    if (way === 'channel') return;
+    const wasProven = way === 'append' ? this.proven.delete(way) : this.proven.has(way);
+    if (!wasProven) this.replaceUnborn();
   }
 
   private replace(): void {
@@ -118,7 +143,7 @@ export class Connection {
     this.replacedAt = performance.now();
     const deaf = this.current;
     this.current = this.open();
-    this.connected = false;
+    this.proven.clear();
     void dispose(deaf);
   }
 

@@ -210,7 +210,7 @@ export class EventStore {
 
   private async read(start: (client: KurrentDBClient) => AsyncIterable<ResolvedEvent>): Promise<ResolvedEvent[]> {
     this.checkOpen();
-    return this.connection.call('none', async (client) => {
+    return this.connection.call('native', async (client) => {
       const resolved: ResolvedEvent[] = [];
       try {
         for await (const one of start(client)) resolved.push(one);

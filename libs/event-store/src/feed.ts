@@ -124,11 +124,11 @@ class Feed<T> {
     this.reached = options.from;
     const sentAt = performance.now();
     this.confirmation = setTimeout(() => {
-      connection.unheard('none', sentAt);
+      connection.unheard('channel', sentAt);
       this.fail(connection.unavailable(`did not begin a subscription within ${connection.timeoutMs} ms`, 'not-done'));
     }, connection.timeoutMs);
     options.signal.addEventListener('abort', this.onNews);
-    this.open().catch((error: unknown) => this.fail(connection.translate(error, 'none')));
+    this.open().catch((error: unknown) => this.fail(connection.translate(error, 'channel')));
   }
 
   /** Up to where everything was handed out. */
@@ -242,7 +242,7 @@ class Feed<T> {
   private hear(notice: ReadNews & string): boolean {
     if (notice === 'confirmed') {
       clearTimeout(this.confirmation);
-      this.connection.heard('none');
+      this.connection.heard('channel');
       this.options.onConnected();
       return false;
     }

@@ -50,7 +50,7 @@ async function* readOnce(
   signal: AbortSignal,
 ): AsyncGenerator<RawResolved[], void, undefined> {
   signal.throwIfAborted();
-  const stream = await connection.call('none', (client) => openRead(client, encodeReadRequest(spec)));
+  const stream = await connection.begin((client) => openRead(client, encodeReadRequest(spec)));
   let wake: () => void = () => undefined;
   const onNews = (): void => wake();
   const call = new ReadCall(connection, stream, BATCH, onNews);
@@ -68,7 +68,7 @@ async function* readOnce(
         return;
       }
       if (batch.length > 0) {
-        connection.heard('none');
+        connection.heard('channel');
         yield batch;
         continue;
       }
@@ -108,7 +108,7 @@ function take(call: ReadCall): RawResolved[] | undefined {
 function timeOut(connection: Connection, gone: (error: Error) => void): () => void {
   const sentAt = performance.now();
   const timer = setTimeout(() => {
-    connection.unheard('none', sentAt);
+    connection.unheard('channel', sentAt);
     gone(connection.unavailable(`gave nothing for ${connection.timeoutMs} ms`, 'not-done'));
   }, connection.timeoutMs);
   return () => clearTimeout(timer);
@@ -125,7 +125,7 @@ function watchSilence(connection: Connection, gone: (error: Error) => void): () 
   let timer: NodeJS.Timeout;
   const ask = async (): Promise<void> => {
     try {
-      await connection.call('none', async (client) => {
+      await connection.call('native', async (client) => {
         for await (const _ of readNewest(client)) continue;
       });
       const silentMs = performance.now() - since;

@@ -37,7 +37,7 @@ export class ReadCall {
       // It stays: what is heard after the call was left must not end the process.
       .on('error', (error: Error) => {
         if (this.left || this.failure) return;
-        this.failure = connection.translate(clientErrorOf(error), 'none');
+        this.failure = connection.translate(clientErrorOf(error), 'channel');
         this.brokenOff = (error as { code?: unknown }).code === INTERNAL;
         onNews();
       });
