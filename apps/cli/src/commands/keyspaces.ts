@@ -39,7 +39,15 @@ interface KeyspaceOptions extends ChangeOptions {
 
 export function keyspacesCommand(runWith: RunWith): Command {
   const keyspaces = new Command('keyspaces').description('where keys live, and the policy that holds for them');
+  create(keyspaces, runWith);
+  listAndShow(keyspaces, runWith);
+  update(keyspaces, runWith);
+  archive(keyspaces, runWith);
+  scannerRules(keyspaces, runWith);
+  return keyspaces;
+}
 
+function create(keyspaces: Command, runWith: RunWith): void {
   examples(
     changing(withPolicy(keyspaces.command('create').argument('<prefix>', 'what its keys begin with, and its id'))),
     'keyspaces create acme --name "Acme payments"',
@@ -54,7 +62,9 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(made, () => keyspaceText(made));
       }),
     );
+}
 
+function listAndShow(keyspaces: Command, runWith: RunWith): void {
   examples(keyspaces.command('list'), 'keyspaces list')
     .description('list the keyspaces')
     .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
@@ -79,7 +89,9 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(keyspace, () => keyspaceText(keyspace));
       }),
     );
+}
 
+function update(keyspaces: Command, runWith: RunWith): void {
   examples(
     changing(withPolicy(keyspaces.command('update').argument('<keyspace>', 'its id')), { repeatable: false }),
     'keyspaces update acme --max-grace P7D --reason "shorter overlaps"',
@@ -96,7 +108,9 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(changed, () => keyspaceText(changed));
       }),
     );
+}
 
+function archive(keyspaces: Command, runWith: RunWith): void {
   examples(changing(keyspaces.command('archive').argument('<keyspace>', 'its id')), 'keyspaces archive acme')
     .description('close a keyspace for new keys and secrets; the keys that it has stay as they are')
     .action(
@@ -105,7 +119,9 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(archived, () => keyspaceText(archived));
       }),
     );
+}
 
+function scannerRules(keyspaces: Command, runWith: RunWith): void {
   examples(
     keyspaces.command('scanner-rules').argument('<keyspace>', 'its id'),
     'keyspaces scanner-rules acme --format gitleaks > .gitleaks.toml',
@@ -120,8 +136,6 @@ export function keyspacesCommand(runWith: RunWith): Command {
         );
       }),
     );
-
-  return keyspaces;
 }
 
 function withPolicy(command: Command): Command {
