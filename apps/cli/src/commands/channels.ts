@@ -10,8 +10,8 @@ import type {
 } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
-import { changing, examples, list, wholeNumber, yieldingSecret } from '../options.js';
-import { fields } from '../print.js';
+import { changing, examples, list, paged, wholeNumber, yieldingSecret } from '../options.js';
+import { fields, messageOf } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import { readSecretFile } from '../secret-file.js';
@@ -79,15 +79,13 @@ function createCommand(channels: Command, runWith: RunWith): void {
 }
 
 function listAndShow(channels: Command, runWith: RunWith): void {
-  examples(channels.command('list'), 'channels list')
+  examples(paged(channels.command('list')), 'channels list')
     .description('list the channels')
-    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
-    .option('--cursor <cursor>', 'go on where the last page ended')
     .action(
       runWith(async (session, _: [], { limit, cursor }: { limit?: number; cursor?: string }) => {
         const page = await session.call<ChannelList>({ method: 'GET', path: '/v1/channels', query: { limit, cursor } });
         session.show(page, () => table(page.items, COLUMNS, session.terminal));
-        if (page.nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${page.nextCursor}`);
+        session.noteMore(page);
       }),
     );
 
@@ -272,7 +270,7 @@ async function jwkIn(file: string): Promise<unknown> {
     if (d !== undefined) throw new Error('it holds the private key too; give its public part only');
     return { kty, crv, x, y, kid };
   } catch (error) {
-    throw new UsageError(`${file} is no public JWK: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${file} is no public JWK: ${messageOf(error)}`);
   }
 }
 

@@ -4,7 +4,7 @@ import { UsageError } from '../exit.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import { pathTo } from '../id.js';
-import { changing, examples, list, wholeNumber, yesOrNo } from '../options.js';
+import { changing, examples, list, paged, wholeNumber, yesOrNo } from '../options.js';
 import { ROTATION_MODES, rotationOf } from '../key-options.js';
 import { rotationRuleText } from './key-text.js';
 import type { ChangeOptions } from '../session.js';
@@ -65,10 +65,8 @@ function create(keyspaces: Command, runWith: RunWith): void {
 }
 
 function listAndShow(keyspaces: Command, runWith: RunWith): void {
-  examples(keyspaces.command('list'), 'keyspaces list')
+  examples(paged(keyspaces.command('list')), 'keyspaces list')
     .description('list the keyspaces')
-    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
-    .option('--cursor <cursor>', 'go on where the last page ended')
     .action(
       runWith(async (session, _, { limit, cursor }: { limit?: number; cursor?: string }) => {
         const page = await session.call<KeyspaceList>({
@@ -77,7 +75,7 @@ function listAndShow(keyspaces: Command, runWith: RunWith): void {
           query: { limit, cursor },
         });
         session.show(page, () => table(page.items, KEYSPACE_COLUMNS, session.terminal));
-        if (page.nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${page.nextCursor}`);
+        session.noteMore(page);
       }),
     );
 
