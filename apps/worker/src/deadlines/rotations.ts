@@ -3,7 +3,6 @@ import {
   plusSeconds,
   streams,
   type DeliveredSecret,
-  type DeliveryEvent,
   type Instant,
   type KeyEvent,
   type RotationPolicy,
@@ -24,6 +23,7 @@ import { DELIVERIES_PER_SECRET, deliveryIdOf, randomBytes, type KeyDigests, type
 import type { KnownChannel, Projected } from '@keyledger/read-model';
 import { CompactEncrypt, importJWK } from 'jose';
 import { clockContext } from '../clock-context.js';
+import { decideDelivery } from '../deliveries/decide.js';
 import type { Standing } from './standing.js';
 
 /** A delivery ends before the old secret does, by this part of the grace, so that a failure can still extend it. */
@@ -140,14 +140,7 @@ export class Rotations {
     command: DeliveryCommand,
     reason: string,
   ): Promise<DeliveryState | undefined> {
-    const outcome = await this.parts.decisions.run<DeliveryCommand, DeliveryState | undefined, DeliveryEvent>(
-      deliveryDecider,
-      streams.delivery(deliveryId),
-      command,
-      clockContext(`${command.type} ${deliveryId}`, reason, command.now),
-    );
-    if (!outcome.accepted) throw new Error(outcome.refusal.detail);
-    return outcome.state;
+    return (await decideDelivery(this.parts.decisions, deliveryId, command, reason)).state;
   }
 }
 
