@@ -17,11 +17,12 @@ export function notThere(what: string, id: string, field?: string): RefusalError
 
 const WITHIN_REACH = 'the id of one that you may work in';
 
-const KEY_ID = /^[0-9A-Za-z]{8,64}$/;
+/** Whether a text can be the id of a key: only then it may become part of a name in a store. */
+export const isKeyId = (text: string): boolean => /^[0-9A-Za-z]{8,64}$/.test(text);
 
-/** @throws RefusalError 404 for what cannot be the id of a key, before it becomes part of a name in a store. */
+/** @throws RefusalError 404 for what cannot be the id of a key. */
 export function assertKeyId(keyId: string, field?: string): void {
-  if (!KEY_ID.test(keyId)) throw noSuchKey(keyId, field);
+  if (!isKeyId(keyId)) throw noSuchKey(keyId, field);
 }
 
 /** The keyspace as its events make it, for the policy of a decision. */

@@ -116,5 +116,5 @@ function inProgress(): RefusalError {
   return new RefusalError(refusal('IN_PROGRESS', detail), { 'retry-after': '1' });
 }
 
-export const keyReused = (): RefusalError =>
+const keyReused = (): RefusalError =>
   new RefusalError(refusal('IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key came with another request before.'));

@@ -53,7 +53,9 @@ describe('an argument that is no id', () => {
     const isOfKey = args[0] === 'keys' && argument === 'keyId';
     for (const id of [...NO_IDS, ...(isOfKey ? ['self'] : [])]) {
       const { code, err } = await run(args.map((arg) => (arg === 'ID' ? id : arg)));
-      expect({ code, err }).toEqual({ code: EXIT.usage, err: `keyledger: <${argument}> is "${id}", which is no id\n` });
+      const fix = id === 'self' ? 'name the key itself' : 'write it as lists show it';
+      const said = `keyledger: <${argument}> is "${id}", which is no id: ${fix}\n`;
+      expect({ code, err }).toEqual({ code: EXIT.usage, err: said });
     }
   });
 

@@ -14,9 +14,9 @@ export function checkedId(id: string | undefined, argument: string): string {
 /** The path of one of `collection`. @throws UsageError naming the argument */
 export function pathTo(collection: string, id: string | undefined, argument: string): string {
   const path = `${collection}/${encodeURIComponent(checkedId(id, argument))}`;
-  if (path === SELF) throw noId(id, argument);
+  if (path === SELF) throw noId(id, argument, 'name the key itself');
   return path;
 }
 
-const noId = (id: string | undefined, argument: string): UsageError =>
-  new UsageError(`<${argument}> is "${id ?? ''}", which is no id`);
+const noId = (id: string | undefined, argument: string, fix = 'write it as lists show it'): UsageError =>
+  new UsageError(`<${argument}> is "${id ?? ''}", which is no id: ${fix}`);

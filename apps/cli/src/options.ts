@@ -41,6 +41,13 @@ export function changing(command: Command, { withReason = true, repeatable = tru
   return command;
 }
 
+/** The options of a list that comes in pages; `Session.noteMore` says where the next one begins. */
+export function paged(command: Command): Command {
+  return command
+    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
+    .option('--cursor <cursor>', 'go on where the last page ended');
+}
+
 export function yieldingSecret(command: Command): Command {
   return command
     .option('--secret-file <file>', 'write the secret to this new file, readable by you only')

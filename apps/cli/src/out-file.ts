@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, open, rm, stat, writeFile } from 'node:fs/promises';
 import { UsageError } from './exit.js';
+import { messageOf } from './print.js';
 
 /** A file for an answer. Its place is looked at before anything is asked: a wrong one is a wrong command line. */
 export class OutFile {
@@ -40,8 +41,4 @@ async function tryOut(path: string): Promise<void> {
 
 function ifMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

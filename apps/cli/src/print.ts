@@ -43,6 +43,10 @@ export function problemText(problem: Partial<Problem>): string {
   return `${lines.map(printable).join('\n')}\n`;
 }
 
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Text from elsewhere may carry control characters, which a terminal would obey: they are shown as escapes. */
 export function printable(text: string): string {
   return text.replace(

@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { constants } from 'node:os';
 import { EXIT, Interrupted, Refused, Unreachable, UsageError } from './exit.js';
 import { wholeNumber } from './options.js';
-import { json, printable, problemText, type Terminal } from './print.js';
+import { json, messageOf, printable, problemText, type Terminal } from './print.js';
 import type { RunWith } from './run.js';
 import { DEFAULT_URL, Session, type GlobalOptions } from './session.js';
 import { VERSION } from './version.js';
@@ -103,7 +103,7 @@ function report(error: unknown, options: GlobalOptions, terminal: Terminal, repe
     say(whatBecameOf(error, repeatable));
     return error instanceof Interrupted ? 128 + constants.signals[error.signal] : EXIT.unreachable;
   }
-  say(`keyledger: ${printable(error instanceof Error ? error.message : String(error))}\n`);
+  say(`keyledger: ${printable(messageOf(error))}\n`);
   return EXIT.refused;
 }
 

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { copyFile, link, lstat, open, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { UsageError } from './exit.js';
+import { messageOf } from './print.js';
 
 /** More than any key is long, so that the room for it is there before the key is. */
 const RESERVED_BYTES = 512;
@@ -93,8 +94,4 @@ async function exists(path: string): Promise<boolean> {
       throw error;
     },
   );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

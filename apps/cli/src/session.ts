@@ -115,6 +115,11 @@ export class Session {
     this.terminal.stderr.write(`${text}\n`);
   }
 
+  /** Says where the next page begins, to a person: for `--json` it stands in the answer. */
+  noteMore({ nextCursor }: { nextCursor?: string }): void {
+    if (nextCursor !== undefined && !this.options.json) this.note(`More: --cursor ${nextCursor}`);
+  }
+
   /** Loaded when it is asked for: `scan` needs none, and what it does is short beside loading one. */
   private async client(): Promise<HttpClient> {
     const credential = await this.credential();

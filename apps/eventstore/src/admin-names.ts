@@ -2,7 +2,7 @@
  * The store's own gRPC service, beside the protocol's. Requests and responses are UTF-8 JSON as the raw bytes of one
  * gRPC message, so a caller needs no protobuf: `{}` → `StoreStatus`, `{"folder": "/absolute/path"}` → `BackupResult`.
  */
-export const ADMIN_SERVICE = 'keyledger.eventstore.Admin';
+const ADMIN_SERVICE = 'keyledger.eventstore.Admin';
 export const ADMIN_STATUS_PATH = `/${ADMIN_SERVICE}/Status`;
 export const ADMIN_BACKUP_PATH = `/${ADMIN_SERVICE}/Backup`;
 

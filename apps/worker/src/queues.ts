@@ -118,7 +118,7 @@ export class Queues {
     }
   }
 
-  /** Lets the jobs at hand end, no longer than ten seconds; others are taken over elsewhere or later. */
+  /** Lets the jobs at hand end, no longer than six seconds; others are taken over elsewhere or later. */
   async close(): Promise<void> {
     const force = setTimeout(() => void Promise.all(this.workers.map((one) => one.close(true))), CLOSE_WITHIN_MS);
     await Promise.all(this.workers.map((one) => one.close().catch(() => undefined)));

@@ -59,7 +59,7 @@ export class ReactorLoop {
   constructor(
     private readonly reactor: Reactor,
     private readonly store: Pick<EventStore, 'subscribe'>,
-    private readonly checkpoints: Progress,
+    private readonly progress: Progress,
     private readonly logger: Logger,
     /** Stepped back for while there is much to go through. */
     private readonly precedence?: Precedence,
@@ -104,17 +104,17 @@ export class ReactorLoop {
 
   /** Redis may lose what it has while nothing happens that would tell. */
   private async lookWhetherIntact(session: AbortController): Promise<void> {
-    const { checkpoints, told, reactor } = this;
-    if (!told.subscribed || !checkpoints.isIntact || (await checkpoints.isIntact().catch(() => true))) return;
+    const { progress, told, reactor } = this;
+    if (!told.subscribed || !progress.isIntact || (await progress.isIntact().catch(() => true))) return;
     if (session.signal.aborted) return;
     this.logger.warn({}, `Redis may have lost what the reactor ${reactor.name} derived; it is derived again`);
     session.abort();
   }
 
   private async *batches(signal: AbortSignal): AsyncGenerator<void> {
-    const { reactor, checkpoints, told, precedence } = this;
+    const { reactor, progress, told, precedence } = this;
     await precedence?.turn(signal);
-    const after = (await checkpoints.read(reactor.name)) ?? (await reactor.recover?.()) ?? 0n;
+    const after = (await progress.read(reactor.name)) ?? (await reactor.recover?.()) ?? 0n;
     told.position = after;
     const subscription = this.store.subscribe({
       after: after === 0n ? 'start' : after,
@@ -128,11 +128,11 @@ export class ReactorLoop {
     for await (const batch of subscription) {
       if (!told.live) await precedence?.turn(signal);
       if (batch.events.length > 0) await reactor.react(batch);
-      if (batch.position > told.position) await checkpoints.advance(reactor.name, batch.position);
+      if (batch.position > told.position) await progress.advance(reactor.name, batch.position);
       told.position = batch.position;
       if (batch.live && !told.live) {
         await reactor.caughtUp?.(signal);
-        await checkpoints.caughtUp?.(batch.position);
+        await progress.caughtUp?.(batch.position);
       }
       told.live = batch.live;
       told.lastError = undefined;

@@ -6,7 +6,7 @@ import { idFrom, newId, withPersonalWithheld, type Logger, type Metrics, type Se
 import { concerns, type ChannelDirectory, type Checkpoints, type KnownChannel } from '@keyledger/read-model';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { disableChannel } from './disable-channel.js';
-import { judge } from './notifications/courier.js';
+import { tryOf, type Try } from './notifications/courier.js';
 import type { Outbound } from './outbound.js';
 import { ReactorLoop, type Reactor } from './reactor.js';
 import { requestsOf, type EventText } from './siem-requests.js';
@@ -153,13 +153,13 @@ class ChannelWay implements Reactor {
     const id = idFrom(`siem ${this.channelId} ${first} ${last}`);
     const body = `[${request.map(({ text }) => text).join(',')}]`;
     const headers = { ...signedHeaders(sealing, channel, { id, body, at: new Date() }), 'content-type': CONTENT_TYPE };
-    const tried = judge(await outbound.post({ url: channel.target.url ?? '', headers, body }));
+    const tried = tryOf(await outbound.post({ url: channel.target.url ?? '', headers, body }));
     if (tried.result === 'delivered') return checkpoints.advance(this.name, last);
     await this.failed(tried);
   }
 
   /** @throws Error always, so that the batch comes again */
-  private async failed(tried: Exclude<ReturnType<typeof judge>, { result: 'delivered' }>): Promise<never> {
+  private async failed(tried: Exclude<Try, { result: 'delivered' }>): Promise<never> {
     const { decisions, logger } = this.parts;
     const { result, problem, retryAfterSeconds = 0 } = tried;
     if (result === 'gone') await disableChannel(decisions, logger, this.channelId, problem);

@@ -5,7 +5,7 @@ import { HASH_BYTES, type Hash } from './merkle.js';
 
 const CHUNK_BYTES = 256 * 1024;
 /** Far above what an append holds. */
-export const MAX_LINE_BYTES = 16 * 1024 * 1024;
+const MAX_LINE_BYTES = 16 * 1024 * 1024;
 
 /**
  * The lines of a file, in bytes, without their newlines; a last line without one is given too.

@@ -8,7 +8,7 @@ import { writeBundle } from './bundle-writer.js';
 import { verifyBundle, type BundleReport } from './bundle-verifier.js';
 import { formatManifest, parseManifest } from './bundle.js';
 import { signCheckpoint } from './checkpoint.js';
-import { hashOfEvent, leafBytes, leafOf } from './envelope.js';
+import { eventBytes, hashOfEvent } from './envelope.js';
 import { leafHash, type Hash } from './merkle.js';
 import { naiveRoot, NaiveStore, storedEvents } from './merkle.spec-support.js';
 import { formatVerifierKey, generateSignerKey, parseSignerKey, type SignerKey } from './note.js';
@@ -127,9 +127,7 @@ describe('any mutation of a leaf of a bundle is found, and named by place, id, s
     await fc.assert(
       fc.asyncProperty(fc.nat(299), async (place) => {
         const index = 200 + place;
-        const report = await verifyAltered(range, (lines) =>
-          lines.with(place, leafBytes(leafOf(index, change(at(index))))),
-        );
+        const report = await verifyAltered(range, (lines) => lines.with(place, eventBytes(index, change(at(index)))));
         const { type: __, ...expected } = named('EVENT_CHANGED', index);
         expect(report.findings[0]).toMatchObject(expected);
       }),
@@ -157,7 +155,7 @@ describe('any mutation of a leaf of a bundle is found, and named by place, id, s
   it('the last one dropped, and one added behind it', async () => {
     const dropped = await verifyAltered(range, (lines) => lines.slice(0, -1));
     expect(dropped.findings[0]).toMatchObject({ code: 'EVENT_MISSING', index: 499 });
-    const added = await verifyAltered(range, (lines) => [...lines, leafBytes(leafOf(500, at(500)))]);
+    const added = await verifyAltered(range, (lines) => [...lines, eventBytes(500, at(500))]);
     expect(added.findings[0]).toMatchObject(named('EVENT_ADDED', 500));
   });
 
@@ -265,7 +263,7 @@ function named(code: string, index: number): Record<string, unknown> {
   return { code, index, id, stream, revision, type };
 }
 
-const forgedLeaf = (index: number): Buffer => leafBytes(leafOf(index, { ...at(index), data: { forged: true } }));
+const forgedLeaf = (index: number): Buffer => eventBytes(index, { ...at(index), data: { forged: true } });
 const forgedHash = (index: number): Hash => leafHash(forgedLeaf(index));
 const forge = (index: number, from: number) => (lines: Buffer[]) => lines.with(index - from, forgedLeaf(index));
 

@@ -27,20 +27,6 @@ export class CheckpointLog {
     return found;
   }
 
-  /** The oldest one with at least so many leaves, found in O(log n) reads. */
-  async covering(size: number): Promise<RecordedCheckpoint | undefined> {
-    const newest = await this.newest();
-    if (!newest || newest.size < size) return undefined;
-    let [low, high, found] = [0, newest.revision, newest];
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      const one = await this.at(middle);
-      if (one && one.size >= size) [high, found] = [middle, one];
-      else low = middle + 1;
-    }
-    return found;
-  }
-
   /** Newest first, from a revision on downwards. */
   page(limit: number, fromRevision?: number): Promise<RecordedCheckpoint[]> {
     return this.read('backwards', fromRevision, limit);

@@ -27,7 +27,7 @@ export const TRAIL_COLUMNS: readonly CsvColumn<TrailRow>[] = [
 ];
 
 /** A line as RFC 4180 has it: fields between commas, quoted where they must be, ended by CRLF. */
-export function csvLine(values: readonly unknown[]): string {
+function csvLine(values: readonly unknown[]): string {
   return `${values.map(cell).join(',')}\r\n`;
 }
 

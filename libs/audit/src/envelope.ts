@@ -68,14 +68,9 @@ export function storedOf(leaf: Leaf): StoredEvent {
   return { id, stream, revision, type, recordedAt, position: BigInt(position), data, metadata };
 }
 
-/** The bytes that are hashed. */
-export function leafBytes(leaf: Leaf): Buffer {
-  return lendCanonical(leaf, copyOf);
-}
-
-/** `leafBytes` of `leafOf`. */
+/** The canonical JSON of `leafOf`: the bytes that are hashed. */
 export function eventBytes(index: number, event: StoredEvent): Buffer {
-  return lendEvent(index, event, copyOf);
+  return lendEvent(index, event, (bytes) => Buffer.from(bytes));
 }
 
 /** `leafHash` of `eventBytes`, at a third of the price. */
@@ -94,8 +89,6 @@ function lendEvent<T>(index: number, event: StoredEvent, use: (bytes: Buffer) =>
     throw error;
   }
 }
-
-const copyOf = (bytes: Buffer): Buffer => Buffer.from(bytes);
 
 /** A text is not what it says it is. */
 export class Malformed extends Error {

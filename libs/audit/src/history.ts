@@ -113,7 +113,7 @@ export class History {
     }
   }
 
-  /** How far the log is covered, for the curious. */
+  /** How far the log is covered. Tests ask it: of an answer nobody can see whether a snapshot was used. */
   get status(): { snapshots: number; marks: number; position: bigint } {
     return { snapshots: this.snapshots.count, marks: this.marks.count, position: this.reached };
   }

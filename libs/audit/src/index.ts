@@ -14,11 +14,8 @@
  *
  * Nothing here knows Nest, Redis, HTTP or the clock.
  */
-export { canonicalJson, NotJson, type Json } from './canonical.js';
 export {
-  EMPTY_ROOT,
   leafHash,
-  nodeHash,
   proveConsistency,
   proveInclusion,
   rootAt,
@@ -28,76 +25,47 @@ export {
   type HashStore,
   type NodeId,
 } from './merkle.js';
-export { Frontier, type OnNode } from './frontier.js';
-export { TILE_WIDTH, TileTree, type TileAt } from './tile-nodes.js';
-export { FileTiles, TreeDamaged, type NewLeaf, type TreeHead } from './file-tiles.js';
-export { eventBytes, hashOfEvent, leafBytes, leafOf, Malformed, parseLeaf, storedOf, type Leaf } from './envelope.js';
+export { Frontier } from './frontier.js';
+export { TileTree } from './tile-nodes.js';
+export { FileTiles, TreeDamaged } from './file-tiles.js';
+export { eventBytes, hashOfEvent, Malformed, parseLeaf, storedOf, type Leaf } from './envelope.js';
 export {
   formatVerifierKey,
   generateSignerKey,
-  NoteRefused,
-  openNote,
   parseSignerKey,
   parseVerifierKey,
   signNote,
   unverifiedText,
-  type OpenedNote,
   type SignerKey,
   type VerifierKey,
 } from './note.js';
-export {
-  contradictions,
-  formatCheckpoint,
-  openCheckpoint,
-  parseCheckpoint,
-  parseHash,
-  signCheckpoint,
-  type Checkpoint,
-  type Contradiction,
-  type Head,
-  type SignedCheckpoint,
-} from './checkpoint.js';
-export {
-  formatReceipt,
-  makeReceipt,
-  parseReceipt,
-  verifyReceipt,
-  type Receipt,
-  type ReceiptVerdict,
-} from './receipt.js';
-export { BUNDLE_FILES, BUNDLE_FORMAT, type Manifest } from './bundle.js';
+export { formatCheckpoint, openCheckpoint, parseHash, signCheckpoint, type Checkpoint } from './checkpoint.js';
+export { formatReceipt, verifyReceipt, type ReceiptVerdict } from './receipt.js';
 export { linesFrom } from './bundle-files.js';
-export { writeBundle, type BundleSource, type WrittenBundle } from './bundle-writer.js';
-export { verifyBundle, type BundleFinding, type BundleReport, type VerifyBundleOptions } from './bundle-verifier.js';
-export { type EventIdentity, type Misfit } from './bundle-range.js';
-export { Subjects, type StreamReader } from './subjects.js';
-export { subjectIn, type Subject } from './subject.js';
-export { fits, prefixesFor, trailRow, type TrailFilter, type TrailRow } from './trail.js';
-export { TrailReader, type TrailBatch, type TrailFind, type TrailQuery } from './trail-reader.js';
+export { writeBundle, type BundleSource } from './bundle-writer.js';
+export { verifyBundle, type BundleReport } from './bundle-verifier.js';
+export { Subjects } from './subjects.js';
+export { trailRow, type TrailFilter } from './trail.js';
+export { TrailReader, type TrailFind, type TrailQuery } from './trail-reader.js';
 export { csvHeader, csvRow, TRAIL_COLUMNS, type CsvColumn } from './csv.js';
-export { cloudEventOf, OCSF_VERSION, ocsfOf } from './ocsf.js';
-export { advanceKey, explain, happenedAt, keyAt, type Cut, type Explained, type KeyAt } from './replay.js';
-export { History, type HistoryOptions, type LogReader } from './history.js';
-export { Marks } from './marks.js';
+export { cloudEventOf } from './ocsf.js';
+export { advanceKey, explain, keyAt, type Cut, type KeyAt } from './replay.js';
+export { History } from './history.js';
 export { type FoundKey } from './merge.js';
 export { plainJson } from './snapshot-file.js';
 export {
   PAGE_POLICY,
   renderReport,
-  REPORT_FORMATS,
   REPORTS,
   runReport,
   type Report,
   type ReportFormat,
   type ReportHead,
-  type ReportQuestion,
-  type ReportRow,
   type ReportSource,
 } from './reports/index.js';
 export { CheckpointLog, type RecordedCheckpoint } from './checkpoint-log.js';
 export { objectionTo, type Objection } from './succession.js';
 export { parseKeyring, type Keyring } from './keyring.js';
 export { LATEST_FILE, publishedFile, readPublished } from './published.js';
-export { LeafIds } from './leaf-ids.js';
-export { TreeFollower, type TreeFollowerOptions, type TreeFollowerState } from './tree-follower.js';
-export { checkLog, type LogCheckOptions, type LogFinding, type LogReport } from './log-check.js';
+export { TreeFollower } from './tree-follower.js';
+export { checkLog, type LogFinding, type LogReport } from './log-check.js';

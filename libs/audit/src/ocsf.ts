@@ -6,7 +6,7 @@ import type { Subject } from './subject.js';
 /**
  * Events for a SIEM: OCSF 1.8.0 in the structured form of CloudEvents 1.0.2. The table below is the whole mapping.
  */
-export const OCSF_VERSION = '1.8.0';
+const OCSF_VERSION = '1.8.0';
 
 const ENTITY_MANAGEMENT = { category_uid: 3, class_uid: 3004, class_name: 'entity_management' } as const;
 const DETECTION_FINDING = { category_uid: 2, class_uid: 2004, class_name: 'detection_finding' } as const;
@@ -104,7 +104,7 @@ const MAPPINGS: { readonly [T in EventType]?: Mapping } = {
 const FAILURES: readonly EventType[] = ['NotificationFailed', 'SecretDeliveryFailed'];
 
 /** An event as OCSF has it. `unmapped` is what the trail shows of its data. */
-export function ocsfOf(
+function ocsfOf(
   recorded: RecordedEvent,
   subject: Subject,
   unmapped: Record<string, unknown>,

@@ -1,7 +1,7 @@
-import { openCheckpoint, parseCheckpoint, parseCount, parseHash, type SignedCheckpoint } from './checkpoint.js';
+import { openCheckpoint, parseCount, parseHash, type SignedCheckpoint } from './checkpoint.js';
 import { Malformed } from './envelope.js';
-import { leafHash, proveInclusion, verifyInclusion, type Hash, type HashStore } from './merkle.js';
-import { unverifiedText, NoteRefused, type VerifierKey } from './note.js';
+import { leafHash, verifyInclusion, type Hash } from './merkle.js';
+import { NoteRefused, type VerifierKey } from './note.js';
 
 const FIRST_LINE = 'c2sp.org/tlog-proof@v1';
 /** More than any tree of 2^53 leaves has. */
@@ -16,12 +16,6 @@ export interface Receipt {
   checkpoint: string;
   /** What else the writer wanted to say. Nobody vouches for it. */
   extra?: Buffer;
-}
-
-/** @throws RangeError if the leaf is not in the tree of that checkpoint; Malformed, NoteRefused for no checkpoint */
-export async function makeReceipt(index: number, checkpoint: string, store: HashStore): Promise<Receipt> {
-  const { size } = parseCheckpoint(unverifiedText(checkpoint));
-  return { index, hashes: await proveInclusion(index, size, store), checkpoint };
 }
 
 /** As a text file, `.tlog-proof` by convention. */
@@ -61,7 +55,7 @@ export type ReceiptVerdict =
 
 /**
  * Whether the receipt proves that a log, vouched for by one of the trusted keys, holds exactly these bytes as a leaf.
- * @param leaf canonical JSON of the leaf, as `leafBytes` makes it
+ * @param leaf canonical JSON of the leaf, as `eventBytes` makes it
  */
 export function verifyReceipt(text: string, leaf: Uint8Array, trusted: readonly VerifierKey[]): ReceiptVerdict {
   try {

@@ -83,8 +83,8 @@ export class TrailReader {
   }
 
   /** Subjects of events that were read otherwise. */
-  subjectsOf(events: readonly RecordedEvent[], signal?: AbortSignal): Promise<Subject[]> {
-    return this.subjects.of(events, signal);
+  subjectsOf(events: readonly RecordedEvent[]): Promise<Subject[]> {
+    return this.subjects.of(events);
   }
 
   private stream({ order, after, signal }: TrailQuery, keyId: string): AsyncIterable<RecordedEvent[]> {

@@ -48,11 +48,6 @@ export class TreeFollower {
 
   constructor(private readonly options: TreeFollowerOptions) {}
 
-  /** The tree as far as it has come; `undefined` until its folder was read. */
-  get tree(): FileTiles | undefined {
-    return this.tiles;
-  }
-
   get ids(): LeafIds {
     return new LeafIds(join(this.options.folder, 'ids'));
   }

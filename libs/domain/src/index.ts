@@ -22,7 +22,6 @@ export * from './channel.decider.js';
 export { urlErrors } from './channel.target.js';
 export * from './notification.decider.js';
 export * from './news.js';
-export * from './usage.decider.js';
 export * from './network.js';
 export * from './scope.js';
 export * from './judge.js';

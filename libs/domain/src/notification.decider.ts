@@ -36,8 +36,8 @@ export type NotificationCommand =
   | { type: 'RecordFailure'; attempts: number; problem: string; now: Instant };
 
 /** How long a message waits for more news of its kind, and how long at most. */
-export const DIGEST_QUIET_MS = 1000;
-export const DIGEST_LONGEST_MS = 10_000;
+const DIGEST_QUIET_MS = 1000;
+const DIGEST_LONGEST_MS = 10_000;
 /** No more are said in one message; the next begins another. */
 export const DIGEST_MAX_ITEMS = 1000;
 

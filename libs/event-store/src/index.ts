@@ -6,10 +6,8 @@
  * they are stored, `subscribeStored` and `readStored` give.
  */
 export * from './errors.js';
-export { EventStore, type EventStoreOptions, type ReadAllOptions, type ReadStreamOptions } from './event-store.js';
-export { type Append, type Appended } from './appending.js';
-export { type EventBatch, type SubscribeOptions } from './feed.js';
+export { EventStore } from './event-store.js';
+export { type EventBatch } from './feed.js';
 export { type NewEvent, type StoredEvent } from './codec.js';
-export { type ReadStoredOptions } from './stored-reading.js';
-export { Decisions, type CommandOn, type Known, type Left, type Loaded, type Outcome } from './decisions.js';
+export { Decisions, type CommandOn, type Outcome } from './decisions.js';
 export { metadataOf } from './new-events.js';

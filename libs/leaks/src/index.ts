@@ -3,6 +3,6 @@
  * that whoever is interrupted between two of them, another goes on from the events alone. What was found is hashed
  * before anything else happens to it.
  */
-export { Incidents, LeakUnfinished, type Incident, type IncidentParts } from './incidents.js';
+export { Incidents, type Incident } from './incidents.js';
 export { foundHash, foundText, type FoundToken } from './token.js';
-export { leakIdOf, type LeakReport } from './report.js';
+export { type LeakReport } from './report.js';

@@ -27,6 +27,9 @@ export function idFrom(seed: string): string {
 export const deliveryIdOf = (keyId: string, previousSecretId: string, nth: number): string =>
   idFrom(`delivery ${keyId} ${previousSecretId} ${nth}`);
 
+/** So often, at most, it is tried to replace one secret. Whoever makes deliveries and whoever lists them go by it. */
+export const DELIVERIES_PER_SECRET = 20;
+
 /** A UUID (version 8, RFC 9562 section 5.8) that a seed always gives. */
 export function uuidFrom(seed: string): string {
   const bytes = createHash('sha256').update(seed).digest().subarray(0, 16);

@@ -17,7 +17,6 @@ export * from './metrics.js';
 export * from './parent.js';
 export * from './personal-data.js';
 export * from './problem.js';
-export * from './problem.filter.js';
 export * from './process.js';
 export * from './redact.js';
 export * from './request-context.js';

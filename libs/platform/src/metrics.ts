@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Metric } from 'prom-client';
 
-export const LATENCY_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const LATENCY_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 /** The metrics of one process, in the text format of Prometheus. Asking twice for a name gives the same metric. */
 export class Metrics {
@@ -67,11 +67,8 @@ export class Metrics {
   }
 
   /** A histogram of seconds without labels for a hot path: an observation is a short search and two additions. */
-  stopwatch(
-    name: string,
-    help: string,
-    buckets: readonly number[] = LATENCY_BUCKETS_SECONDS,
-  ): (seconds: number) => void {
+  stopwatch(name: string, help: string): (seconds: number) => void {
+    const buckets = LATENCY_BUCKETS_SECONDS;
     const counts = new Float64Array(buckets.length + 1);
     let sum = 0;
     const read = () => {

@@ -63,7 +63,6 @@ describe('personal data on its way in and out', () => {
     const shown = JSON.stringify(await personal.revealDeep(pages));
     expect(shown).not.toContain('pii:v1');
     expect(shown.match(/\[erased\]/g)).toHaveLength(6);
-    expect(await personal.reveal(kept.clientAddress ?? '')).toBe('[erased]');
     const later = await personal.context({ ...context, actor: { ...context.actor, onBehalfOf: 'erased@example.com' } });
     expect(later.clientAddress).toContain(`:${id}:2:`.slice(1));
     expect((await personal.revealDeep(later)).clientAddress).toBe('203.0.113.7');
@@ -131,12 +130,14 @@ describe('a token', () => {
     const token = (await personal.context(context)).clientAddress ?? '';
     const other = (await personal.context({ ...context, actor: { type: 'key', id: 'x' } })).clientAddress ?? '';
     const moved = [...other.split(':').slice(0, 5), token.split(':')[5]].join(':');
-    expect(await personal.reveal(moved)).toBe('[unreadable]');
-    expect(await personal.reveal(token.replace('clientAddress', 'userAgent'))).toBe('[unreadable]');
+    const unreadable = async (stored: Partial<CommandContext>) =>
+      expect(Object.values(await personal.revealDeep(stored))).toEqual(['[unreadable]']);
+    await unreadable({ clientAddress: moved });
+    await unreadable({ userAgent: token.replace('clientAddress', 'userAgent') });
     const [, body = ''] = /:([\w-]+)$/.exec(token) ?? [];
     for (let at = 0; at < body.length - 1; at += 5) {
       const flipped = body.slice(0, at) + (body[at] === 'A' ? 'B' : 'A') + body.slice(at + 1);
-      expect(await personal.reveal(token.replace(body, flipped))).toBe('[unreadable]');
+      await unreadable({ clientAddress: token.replace(body, flipped) });
     }
   });
 

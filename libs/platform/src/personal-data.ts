@@ -154,12 +154,6 @@ export class PersonalData {
     }
   }
 
-  /** One stored text as it may be shown; what is no token comes back as it is. */
-  async reveal(text: string): Promise<string> {
-    const token = parseToken(text);
-    return token ? openToken(token, await this.keyOf(token)) : text;
-  }
-
   /**
    * Any JSON value with every token in it revealed that stands under the name of its own field. A value without tokens
    * comes back itself.

@@ -35,7 +35,7 @@ export const SETTINGS = {
   dataDir: variable(
     'KEYLEDGER_DATA_DIR',
     './data',
-    'the folder that the embedded event store and Redis keep, and the hashes of the audit log',
+    'the folder of what the embedded event store and Redis keep, of the keys of personal data and the hashes of the audit log',
     word,
   ),
   adminKey: {
@@ -124,7 +124,7 @@ export const SETTINGS = {
   allowedTargets: variable(
     'KEYLEDGER_ALLOWED_TARGETS',
     '',
-    'addresses or CIDR blocks, separated by commas, beyond the public ones to which webhooks and mail may go; `npm run up` on loopback allows loopback if unset',
+    'addresses or CIDR blocks, separated by commas, beyond the public ones to which webhooks may go; `npm run up` on loopback allows loopback if unset',
     proxies,
   ),
   smtpUrl: {

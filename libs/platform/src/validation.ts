@@ -22,7 +22,7 @@ export function requestValidation(): ValidationPipe {
 }
 
 /** Nested class-validator errors as one flat list of fields, `owner.type` and `scopes[2]`. */
-export function fieldErrorsOf(errors: readonly ValidationError[], path = ''): FieldError[] {
+function fieldErrorsOf(errors: readonly ValidationError[], path = ''): FieldError[] {
   return errors.flatMap((error) => {
     const { property, constraints = {}, contexts = {}, children = [] } = error;
     const field = /^\d+$/.test(property) ? `${path}[${property}]` : path === '' ? property : `${path}.${property}`;

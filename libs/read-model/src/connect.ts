@@ -2,12 +2,6 @@ import { Cluster, Redis, type ClusterOptions, type Command, type RedisOptions } 
 
 export type RedisClient = Redis | Cluster;
 
-export interface ConnectOptions {
-  /** How long one command may take before it counts as failed. Default 2000. */
-  commandTimeoutMs?: number;
-  connectTimeoutMs?: number;
-}
-
 /** The address cannot be used. The message never holds the password. */
 export class InvalidRedisUrl extends Error {
   constructor(problem: string) {
@@ -29,6 +23,8 @@ interface Address {
 }
 
 const SCHEME = /^(redis|rediss)(?:\+(sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^/?]+)(?:\/([^?]*))?(?:\?(.*))?$/;
+/** How long a connection, or one command of whoever does not wait, may take before it counts as failed. */
+const TIMEOUT_MS = 2000;
 const SLOTS_REFRESH_MS = 2000;
 const DEFAULT_PORTS = { single: 6379, cluster: 6379, sentinel: 26379 };
 
@@ -38,16 +34,12 @@ const DEFAULT_PORTS = { single: 6379, cluster: 6379, sentinel: 26379 };
  * (`redis+cluster://[user:password@]host:7000,host2:7001`); `rediss` for TLS.
  *
  * Single commands issued in one tick travel as one pipeline, per node on a Cluster. Nothing waits for a Redis that is
- * not there: commands fail at once while there is no connection and after `commandTimeoutMs` when no answer comes, none
- * is sent twice, and the client reconnects by itself with backoff for ever.
+ * not there: commands fail at once while there is no connection and after two seconds when no answer comes, none is
+ * sent twice, and the client reconnects by itself with backoff for ever.
  * @throws InvalidRedisUrl
  */
-export function connectRedis(url: string, options: ConnectOptions = {}): RedisClient {
-  const address = parseRedisUrl(url);
-  const client = createClient(address, options);
-  // Failures reach callers with their commands; without a listener ioredis would also print each to the console.
-  client.on('error', () => undefined);
-  return client;
+export function connectRedis(url: string): RedisClient {
+  return connect(url, { waits: false });
 }
 
 /**
@@ -56,39 +48,38 @@ export function connectRedis(url: string, options: ConnectOptions = {}): RedisCl
  * @throws InvalidRedisUrl
  */
 export function connectForQueues(url: string): RedisClient {
-  const address = parseRedisUrl(url);
-  const client = createClient(address, {}, { maxRetriesPerRequest: null, enableOfflineQueue: true });
+  return connect(url, { waits: true });
+}
+
+function connect(url: string, { waits }: { waits: boolean }): RedisClient {
+  const client = createClient(parseRedisUrl(url), waits);
+  // Failures reach callers with their commands; without a listener ioredis would also print each to the console.
   client.on('error', () => undefined);
   return client;
 }
 
-interface Waiting {
-  maxRetriesPerRequest: null;
-  enableOfflineQueue: true;
-}
-
-function createClient(address: Address, options: ConnectOptions, waiting?: Waiting): RedisClient {
+/** @param waits whether commands wait for a connection and an answer, however long that takes */
+function createClient(address: Address, waits: boolean): RedisClient {
   const { topology, hosts, db, username, password } = address;
   const common: RedisOptions = {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(address.tls && { tls: {} }),
-    connectTimeout: options.connectTimeoutMs ?? 2000,
-    ...(waiting
-      ? { maxRetriesPerRequest: waiting.maxRetriesPerRequest }
+    connectTimeout: TIMEOUT_MS,
+    ...(waits
+      ? { maxRetriesPerRequest: null }
       : {
-          commandTimeout: options.commandTimeoutMs ?? 2000,
+          commandTimeout: TIMEOUT_MS,
           maxRetriesPerRequest: 0,
           autoResendUnfulfilledCommands: false,
           enableAutoPipelining: true,
         }),
   };
-  const enableOfflineQueue = waiting?.enableOfflineQueue ?? false;
   if (topology === 'cluster') {
     const cluster: ClusterOptions = {
       redisOptions: common,
-      enableAutoPipelining: !waiting,
-      enableOfflineQueue,
+      enableAutoPipelining: !waits,
+      enableOfflineQueue: waits,
       maxRedirections: 6,
       clusterRetryStrategy: backoffMs,
       slotsRefreshTimeout: 2000,
@@ -99,8 +90,8 @@ function createClient(address: Address, options: ConnectOptions, waiting?: Waiti
     };
     return new Cluster(hosts, cluster);
   }
-  const single = { ...common, db, enableOfflineQueue, retryStrategy: backoffMs };
-  const Client = waiting ? GatheringRedis : Redis;
+  const single = { ...common, db, enableOfflineQueue: waits, retryStrategy: backoffMs };
+  const Client = waits ? GatheringRedis : Redis;
   if (topology === 'single') return new Client({ ...single, ...hosts[0] });
   return new Client({
     ...single,
@@ -140,7 +131,7 @@ function backoffMs(attempt: number): number {
 }
 
 /** The parts of a Redis address. @throws InvalidRedisUrl */
-export function parseRedisUrl(url: string): Address {
+function parseRedisUrl(url: string): Address {
   const [, scheme, kind, userInfo, hostList = '', path = '', search = ''] = SCHEME.exec(url) ?? [];
   if (scheme === undefined) {
     throw new InvalidRedisUrl('must begin with redis://, rediss://, redis+sentinel:// or redis+cluster:// and a host');

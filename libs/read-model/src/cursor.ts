@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 
 /** The cursor is not one of ours, or belongs to another query. */
 export class BadCursor extends Error {
-  readonly field = 'cursor';
   constructor() {
     super('the cursor does not belong to this query');
     this.name = 'BadCursor';

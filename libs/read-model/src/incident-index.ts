@@ -2,7 +2,7 @@ import { LEAK_STATES, LEAKS_TAG, redisNames, type LeakSource, type LeakStateName
 import { leakStateOf, type LeakState } from '@keyledger/domain';
 import type { RedisClient } from './connect.js';
 import { cursorOf, inAnyOrder, openCursor, sealOf } from './cursor.js';
-import type { Page } from './listing.js';
+import { MEMBERS_PER_REQUEST, type Page } from './listing.js';
 import { decodeState, encodeRecord, idOfMember, indexMember, type Projected } from './records.js';
 import { Tenure } from './tenure.js';
 import { ReadModelUnavailable } from './unavailable.js';
@@ -17,8 +17,6 @@ export interface IncidentQuery {
 }
 
 const ANY_STATE = 'any';
-/** How many members one request looks at, so that a filter which nothing passes cannot hold a server up. */
-const MEMBERS_PER_REQUEST = 4000;
 const CHUNK = 200;
 
 /**

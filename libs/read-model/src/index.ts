@@ -5,35 +5,24 @@
  * same guarded steps, in any order and any number of times, on a single Redis, under Sentinel and on a Cluster. An
  * answer is the truth or a ReadModelUnavailable.
  */
-export { ChannelDirectory, concerns, type Concerned, type KnownChannel } from './channels.js';
+export { ChannelDirectory, concerns, type KnownChannel } from './channels.js';
 export { Checkpoints } from './checkpoints.js';
-export { connectForQueues, connectRedis, InvalidRedisUrl, type ConnectOptions, type RedisClient } from './connect.js';
+export { connectForQueues, connectRedis, type RedisClient } from './connect.js';
 export { BadCursor } from './cursor.js';
-export { MAX_PAGE, type KeyQuery, type KeyspaceQuery, type Page } from './listing.js';
+export type { Page } from './listing.js';
 export { DecoySightings, type DecoySighting, type TakenSighting } from './decoy-sightings.js';
 export { DeadlineIndex, type DeadlineEntry, type Due, type Stretch } from './deadline-index.js';
-export type { GenerationDigest } from './digest.js';
-export { HandedOver, type ChangedKey, type StandingKey } from './handed-over.js';
+export { HandedOver, type StandingKey } from './handed-over.js';
 export { IdempotencyStash, type Claim } from './idempotency-stash.js';
 export type { KeyRead } from './kept-records.js';
 export { IncidentIndex, type IncidentQuery } from './incident-index.js';
-export type { Log } from './log.js';
-export type { RebuildReport } from './meta.js';
 export type { LedgerSource } from './project.js';
-export {
-  listedOf,
-  NotificationIndex,
-  type ListedNotification,
-  type NotificationQuery,
-  type NotificationStateName,
-  type NotificationTries,
-} from './notifications.js';
+export { listedOf, NotificationIndex } from './notifications.js';
 export { PROJECTION_VERSION } from './projection.js';
-export { Projector, type ProjectorOptions, type ProjectorState } from './projector.js';
-export { ReadModel, type ReadModelOptions } from './read-model.js';
+export { Projector, type ProjectorOptions } from './projector.js';
+export { ReadModel } from './read-model.js';
 export type { Projected } from './records.js';
-export type { ProjectionStatus, RebuildStatus } from './status.js';
 export { Tenure, TenureLost } from './tenure.js';
-export { ReadModelUnavailable, type UnavailableReason } from './unavailable.js';
+export { ReadModelUnavailable } from './unavailable.js';
 export { UsageStore, type CountedUses } from './usage-store.js';
 export type { ReadModelView } from './view.js';

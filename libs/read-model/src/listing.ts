@@ -45,9 +45,8 @@ export interface Page<S> {
   nextCursor?: string;
 }
 
-export const MAX_PAGE = 1000;
 /** How many members one request looks at, so that a filter which nothing passes cannot hold a server up. */
-const MEMBERS_PER_REQUEST = 4000;
+export const MEMBERS_PER_REQUEST = 4000;
 const LEAST_CHUNK = 50;
 
 /** A walk through one keyspace, or through one owner's keys: indexes of one order, read as if they were one. */

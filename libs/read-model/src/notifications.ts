@@ -88,10 +88,6 @@ export class NotificationIndex {
     return { members, ids: members.map(idOf) };
   }
 
-  countOf(state: NotificationStateName): Promise<number> {
-    return this.redis.zcard(names.list(state));
-  }
-
   async noteTries(notificationId: string, tries: NotificationTries): Promise<void> {
     await this.redis.set(names.tries(notificationId), JSON.stringify(tries), 'EX', TRIES_KEPT_SECONDS);
   }

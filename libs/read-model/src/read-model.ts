@@ -3,7 +3,6 @@ import type { KeyState, KeyspaceState } from '@keyledger/domain';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisClient } from './connect.js';
-import { digestOf, type GenerationDigest } from './digest.js';
 import type { StandingKey } from './handed-over.js';
 import type { KeyRead } from './kept-records.js';
 import { RedisLink } from './link.js';
@@ -13,7 +12,7 @@ import { positionText, readMeta, writableGenerations } from './meta.js';
 import { PROJECTION_VERSION } from './projection.js';
 import type { Projected } from './records.js';
 import { raisePosition } from './scripts.js';
-import { statusOf, type ProjectionStatus, type RebuildStatus } from './status.js';
+import { statusOf, type ProjectionStatus } from './status.js';
 import { ReadModelUnavailable } from './unavailable.js';
 import { VIEW_MAX_AGE_MS, ViewKeeper, type ReadModelView } from './view.js';
 import { writeKeys, writeKeyspaces } from './writes.js';
@@ -125,13 +124,6 @@ export class ReadModel {
     return this.listing.keyspaces(query);
   }
 
-  /** What the live generation says, as one text to compare. Reads all of it. @throws ReadModelUnavailable */
-  async digest(): Promise<GenerationDigest & { generation: string }> {
-    const { live } = await readMeta(this.link);
-    if (!live) throw new ReadModelUnavailable('missing');
-    return { generation: live.generation, ...(await digestOf(this.link, live.generation)) };
-  }
-
   /**
    * Asks the workers for a new generation. A request that waits already, or is being carried out, is the answer to this
    * one too. It waits in Redis for as long as no worker runs.
@@ -142,11 +134,6 @@ export class ReadModel {
     await this.link.batch([{ call: 'hsetnx', key, args: ['request', JSON.stringify(asked)] }]);
     const { request } = await readMeta(this.link);
     return { rebuildId: request?.rebuildId ?? asked.rebuildId };
-  }
-
-  /** @throws ReadModelUnavailable if Redis cannot be reached. */
-  async rebuildStatus(): Promise<RebuildStatus> {
-    return (await this.projectionStatus()).rebuild;
   }
 
   /** @throws ReadModelUnavailable if Redis cannot be reached. */

@@ -1,8 +1,9 @@
 import { script } from './link.js';
 
 /**
- * Every conditional write there is. A text of ours begins with its revision, and a position is twenty digits wide, so
- * that both can be compared where they stand.
+ * Steps that Redis does whole, each on one key: those on generations and on meta, on leases, on indexes of deadlines and
+ * on the marks of what is derived. A text of ours begins with its revision, and a position is twenty digits wide, so that
+ * both can be compared where they stand.
  */
 
 /** Sets the text unless the same or a newer revision stands there. Args: text, seconds to live ('' for ever). Gives 1 if set. */

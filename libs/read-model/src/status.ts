@@ -1,5 +1,4 @@
-import type { Instant } from '@keyledger/contracts';
-import { redisNames } from '@keyledger/contracts';
+import { redisNames, type Instant } from '@keyledger/contracts';
 import { coveredBy, HEARTBEAT_READ, parseHeartbeat, runsNow } from './heartbeat.js';
 import type { RedisLink } from './link.js';
 import { fieldsOf, parseMeta, type Meta, type RebuildReport } from './meta.js';

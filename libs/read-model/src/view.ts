@@ -88,7 +88,7 @@ export class ViewKeeper {
   }
 
   /** Reads what there is to know now. Never fails: a Redis that does not answer makes the view age. */
-  refresh(): Promise<void> {
+  private refresh(): Promise<void> {
     this.refreshing ??= this.read().finally(() => {
       this.refreshing = undefined;
     });

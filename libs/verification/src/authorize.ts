@@ -101,7 +101,7 @@ function expiryOf(endsAt: string | undefined, inGrace: boolean): Record<string, 
 }
 
 /** Any text as visible ASCII without spaces: every other byte of its UTF-8, and `%`, percent-encoded. */
-export function headerValue(text: string): string {
+function headerValue(text: string): string {
   if (/^[\x21-\x24\x26-\x7e]*$/.test(text)) return text;
   let value = '';
   for (const byte of Buffer.from(text, 'utf8')) {

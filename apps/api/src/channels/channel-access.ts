@@ -1,9 +1,9 @@
-import { ADMIN_SCOPES, refusal, streams, SYSTEM_KEYSPACE, type ChannelAudience } from '@keyledger/contracts';
+import { ADMIN_SCOPES, streams, SYSTEM_KEYSPACE, type ChannelAudience } from '@keyledger/contracts';
 import { channelDecider, getsTrail, keyspaceDecider, type ChannelState } from '@keyledger/domain';
 import type { Decisions } from '@keyledger/event-store';
-import { callerOf, reaches, RefusalError, scopeMissing, unavailable, type Caller } from '@keyledger/platform';
+import { callerOf, reaches, scopeMissing, unavailable, type Caller, type RefusalError } from '@keyledger/platform';
 import type { ChannelDirectory } from '@keyledger/read-model';
-import { assertGrantable, notThere } from '../access.js';
+import { assertGrantable, noSuchKeyspace, notThere } from '../access.js';
 
 const KNOWN_WITHIN_MS = 2000;
 
@@ -25,9 +25,7 @@ export async function assertAudience(caller: Caller, audience: ChannelAudience, 
   const { state } = reaches(caller.reach, keyspaceId)
     ? await decisions.load(keyspaceDecider, streams.keyspace(keyspaceId))
     : { state: undefined };
-  if (state) return;
-  const error = { field: 'audience.keyspaceId', message: 'is no keyspace', fix: 'the id of one that you may work in' };
-  throw new RefusalError(refusal('NOT_FOUND', `There is no keyspace ${keyspaceId}.`, [error]));
+  if (!state) throw noSuchKeyspace(keyspaceId, 'audience.keyspaceId');
 }
 
 /**

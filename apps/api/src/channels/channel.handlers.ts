@@ -51,7 +51,7 @@ export class ChannelDecisions {
   constructor(
     readonly decisions: Decisions,
     readonly receipts: Receipts,
-    readonly sealing: Sealing,
+    private readonly sealing: Sealing,
     private readonly channels: ChannelDirectory,
   ) {}
 

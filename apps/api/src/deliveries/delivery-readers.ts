@@ -5,6 +5,7 @@ import {
   callerOf,
   credentialInvalid,
   credentialMissing,
+  DELIVERIES_PER_SECRET,
   deliveryIdOf,
   presentedFrom,
   presentedKey,
@@ -20,7 +21,6 @@ import { assertKeyId, noSuchKey } from '../access.js';
 
 const DELIVERY_ID = /^[0-9A-Za-z]{22}$/;
 const SECRETS_LISTED = 20;
-const MOST_TRIES = 20;
 
 const noSuchDelivery = (deliveryId: string): RefusalError =>
   new RefusalError(refusal('NOT_FOUND', `There is no delivery ${deliveryId}.`));
@@ -88,7 +88,7 @@ export class DeliveryReaders {
 
   private async replacing(keyId: string, secretId: string): Promise<DeliveryState[]> {
     const found: DeliveryState[] = [];
-    for (let nth = 0; nth < MOST_TRIES; nth++) {
+    for (let nth = 0; nth < DELIVERIES_PER_SECRET; nth++) {
       const delivery = await this.byId(deliveryIdOf(keyId, secretId, nth));
       if (!delivery) break;
       found.unshift(delivery);

@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify';
 import { etagOf } from './conditional-headers.js';
 import type { Receipt } from '../receipts.js';
 
-export const REPLAYED_HEADER = 'idempotent-replayed';
+const REPLAYED_HEADER = 'idempotent-replayed';
 
 /** Gives a resource its ETag on the way out. */
 export function tagged<T extends { revision: number }>(reply: FastifyReply, body: T): T {

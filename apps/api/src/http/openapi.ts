@@ -37,7 +37,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
 };
 
 /** The document of every route that runs here, in OpenAPI 3.1. */
-export function documentOf(app: NestFastifyApplication, version: string): OpenAPIObject {
+function documentOf(app: NestFastifyApplication, version: string): OpenAPIObject {
   const config = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
     .setTitle('Keyledger')

@@ -10,7 +10,7 @@ import { withoutToken } from './token-free.js';
 
 export const GITHUB_ROUTE = '/v1/integrations/github/secret-scanning';
 /** Of a whole report; what is larger is refused before it is read. */
-export const GITHUB_BODY_LIMIT_BYTES = 1_048_576;
+const GITHUB_BODY_LIMIT_BYTES = 1_048_576;
 export const GITHUB_HEADERS = {
   identifier: 'github-public-key-identifier',
   signature: 'github-public-key-signature',

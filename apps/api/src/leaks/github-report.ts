@@ -14,7 +14,7 @@ export interface GithubItem {
 }
 
 /** Items in one report. A body of the largest size holds not many more. */
-export const MOST_ITEMS = 1000;
+const MOST_ITEMS = 1000;
 const LONGEST = { token: 4096, type: 200, url: 2048, source: 200 } as const;
 
 /**

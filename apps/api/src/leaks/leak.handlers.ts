@@ -12,7 +12,7 @@ import { LeakLog } from './leak-log.js';
 import { leakView } from './leak.view.js';
 import { withoutToken } from './token-free.js';
 
-export const noSuchLeak = (leakId: string): RefusalError =>
+const noSuchLeak = (leakId: string): RefusalError =>
   new RefusalError(refusal('NOT_FOUND', `There is no incident ${leakId}.`));
 
 const LEAK_ID = /^[0-9A-Za-z]{22}$/;

@@ -12,7 +12,7 @@ import {
 } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { invalidField, reaches, RefusalError, type Caller } from '@keyledger/platform';
-import { noSuchKey } from '../access.js';
+import { isKeyId, noSuchKey } from '../access.js';
 import { partOf, type Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
 import { RevokeKey } from '../keys/revoke-keys.handlers.js';
@@ -120,8 +120,7 @@ export class AttestAccessHandler implements ICommandHandler<AttestAccess> {
   }
 
   private async replacement(keyId: string, { reach }: Caller): Promise<KeyState> {
-    const known =
-      /^[0-9A-Za-z]{8,64}$/.test(keyId) && (await this.decisions.load(keyDecider, streams.key(keyId))).state;
+    const known = isKeyId(keyId) && (await this.decisions.load(keyDecider, streams.key(keyId))).state;
     if (known && reaches(reach, known.keyspaceId)) return known;
     throw invalidField('replacementKeyId', 'is no key', 'the id of the key that was issued in place of this one');
   }

@@ -13,6 +13,7 @@ import {
 } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
 import { idFrom, invalidField, RefusalError, systemClock, type Caller } from '@keyledger/platform';
+import { isKeyId } from '../access.js';
 import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
 import { KeyCatalogue } from '../keys/key-catalogue.js';
@@ -111,7 +112,7 @@ export class StartReviewHandler implements ICommandHandler<StartReview> {
   /** @throws RefusalError 400 for what could not attest anything */
   private async assertReviewer(keyId: string): Promise<void> {
     const fix = '"owner", or the id of a management key that has the scope reviews:attest';
-    if (!/^[0-9A-Za-z]{8,64}$/.test(keyId)) throw invalidField('reviewer', 'is no reviewer', fix);
+    if (!isKeyId(keyId)) throw invalidField('reviewer', 'is no reviewer', fix);
     const { state: key } = await this.decisions.load(keyDecider, streams.key(keyId));
     const may = key && key.keyspaceId === SYSTEM_KEYSPACE && reachOf(key.scopes, 'reviews:attest').length > 0;
     if (!may || isOver(key, systemClock())) throw invalidField('reviewer', 'cannot attest', fix);

@@ -19,7 +19,7 @@ import { idFrom, newId, systemClock, type KeyDigests, type Logger } from '@keyle
 import { setTimeout as wait } from 'node:timers/promises';
 import { importedKeyId, importedSecret, mint, secretRecord } from '../keys/secrets.js';
 import type { Minted } from '../keys/key.view.js';
-import { accepted, conflictUnlessAsked } from '../outcome.js';
+import { accepted, conflictUnlessAsked, expecting } from '../outcome.js';
 import type { Visibility } from '../visibility.js';
 
 const ENVIRONMENT = 'live';
@@ -180,7 +180,7 @@ export class FirstStart {
       streams.key(MADE_KEY_ID),
       command,
       context,
-      expectedRevision === undefined ? {} : { expectedRevision },
+      expecting(expectedRevision),
     );
     const { state, revision } = accepted(conflictUnlessAsked(outcome, undefined));
     if (!state) throw new Error('an accepted decision left no key');

@@ -20,12 +20,19 @@ const COUNT = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
 /** Proof of history: checkpoints, receipts, bundles, and their check. */
 export function addProofCommands(audit: Command, runWith: RunWith): void {
-  offlineCommands(audit, runWith);
-  proofCommands(audit, runWith);
+  verify(audit, runWith);
+  verifyReceipt(audit, runWith);
+  fsck(audit, runWith);
+  newKey(audit, runWith);
+  exportCommand(audit, runWith);
+  checkpointAndKeys(audit, runWith);
+  receiptCommand(audit, runWith);
+  consistency(audit, runWith);
 }
 
-/** What needs no api. */
-function offlineCommands(audit: Command, runWith: RunWith): void {
+// The first four need no api.
+
+function verify(audit: Command, runWith: RunWith): void {
   examples(audit.command('verify').argument('<bundle>', 'a folder that `audit export` made'), 'audit verify ./2026')
     .description('check a bundle: no server, no network, nothing but the folder and a public key')
     .option('--trusted-key <key>', 'public key of the log, name+id+base64, from elsewhere; may be repeated', list)
@@ -38,7 +45,9 @@ function offlineCommands(audit: Command, runWith: RunWith): void {
         return report.ok ? EXIT.ok : EXIT.mismatch;
       }),
     );
+}
 
+function verifyReceipt(audit: Command, runWith: RunWith): void {
   examples(
     audit.command('verify-receipt').argument('<file>', 'a receipt that `audit receipt` or anybody else wrote'),
     'audit verify-receipt event.tlog-proof --leaf event.json --trusted-keys keys.txt',
@@ -52,7 +61,9 @@ function offlineCommands(audit: Command, runWith: RunWith): void {
         return checkReceipt(session, file, options);
       }),
     );
+}
 
+function fsck(audit: Command, runWith: RunWith): void {
   examples(audit.command('fsck'), 'audit fsck --checkpoints /mnt/witness', 'audit fsck --trusted-key "$VKEY" --json')
     .description('check a live event store (EVENTSTORE_URL): recompute the log, compare it with every checkpoint')
     .option('--store <url>', 'connection string of the event store (default: EVENTSTORE_URL)')
@@ -70,7 +81,9 @@ function offlineCommands(audit: Command, runWith: RunWith): void {
         return checkStore(session, options);
       }),
     );
+}
 
+function newKey(audit: Command, runWith: RunWith): void {
   examples(
     audit.command('new-key').argument('<name>', 'the log’s origin, e.g. keys.example.com/audit'),
     'audit new-key keys.example.com/audit --secret-file signing.key',
@@ -88,14 +101,16 @@ function offlineCommands(audit: Command, runWith: RunWith): void {
     );
 }
 
-function proofCommands(audit: Command, runWith: RunWith): void {
+function exportCommand(audit: Command, runWith: RunWith): void {
   examples(audit.command('export'), 'audit export --from 2026-01-01T00:00:00Z --to 2027-01-01T00:00:00Z --out ./2026')
     .description('write the events of a range with their proof into a new folder: a bundle that anybody can check')
     .option('--from <point>', 'the first event: an index, an instant, or position:4711 (default: the log’s first)')
     .option('--to <point>', 'behind the last event, written the same way (default: the newest checkpoint’s end)')
     .requiredOption('--out <folder>', 'a folder that is not there yet')
     .action(runWith((session, _: [], options: ExportOptions) => exportBundle(session, options)));
+}
 
+function checkpointAndKeys(audit: Command, runWith: RunWith): void {
   examples(audit.command('checkpoint'), 'audit checkpoint', 'audit checkpoint --out checkpoint.txt')
     .description('the newest signed checkpoint: keep it, and any later change of the log below it is found')
     .option('--out <file>', 'write the note to this file')
@@ -117,7 +132,9 @@ function proofCommands(audit: Command, runWith: RunWith): void {
         session.show(keys, () => keys.items.map(({ key }) => `${key}\n`).join(''));
       }),
     );
+}
 
+function receiptCommand(audit: Command, runWith: RunWith): void {
   examples(
     audit.command('receipt').argument('[eventId]', 'id of the event'),
     'audit receipt 6f1d6b9e-4d0c-4f5e-9a53-0d8c1f6b7a21 --out event.tlog-proof --leaf event.json',
@@ -128,7 +145,9 @@ function proofCommands(audit: Command, runWith: RunWith): void {
     .option('--out <file>', 'write the receipt to this file')
     .option('--leaf <file>', 'write what is proved, the event’s canonical JSON, to this file')
     .action(runWith((session, [eventId], options: ReceiptOptions) => receipt(session, eventId, options)));
+}
 
+function consistency(audit: Command, runWith: RunWith): void {
   examples(
     audit
       .command('consistency')

@@ -125,7 +125,7 @@ function events(audit: Command, runWith: RunWith): void {
       if (format !== undefined) return session.copy({ ...call, timeoutMs: BEGIN_MS }, BEGIN_MS);
       const page = await session.call<AuditEventList>(call);
       session.show(page, () => table(page.items, EVENT_COLUMNS, session.terminal));
-      if (page.nextCursor !== undefined && !session.options.json) session.note(`more: --cursor ${page.nextCursor}`);
+      session.noteMore(page);
     }),
   );
 }
@@ -245,7 +245,7 @@ function state(audit: Command, runWith: RunWith): void {
       if (options.format !== undefined) return session.copy(call, BEGIN_MS);
       const page = await session.call<KeysAsOf>(call);
       session.show(page, () => table(page.items, KEY_COLUMNS, session.terminal));
-      if (page.nextCursor !== undefined && !session.options.json) session.note(`more: --cursor ${page.nextCursor}`);
+      session.noteMore(page);
     }),
   );
 }
@@ -272,7 +272,7 @@ function diff(audit: Command, runWith: RunWith): void {
       const call = { method: 'GET', path: '/v1/audit/diff', query: { ...query, keyspaceId: keyspace } } as const;
       const page = await session.call<KeyDifferences>({ ...call, timeoutMs: BEGIN_MS });
       session.show(page, () => table(page.items, DIFFERENCE_COLUMNS, session.terminal));
-      if (page.nextCursor !== undefined && !session.options.json) session.note(`more: --cursor ${page.nextCursor}`);
+      session.noteMore(page);
     }),
   );
 }

@@ -49,11 +49,15 @@ describe('an import of keys', () => {
   });
 
   it.each([
-    ['an empty list', '[]', '- holds no keys to import'],
-    ['an object whose keys are an empty list', '{"keys": []}', '- holds no keys to import'],
-    ['an object whose keys are no list', '{"keys": "all"}', '"keys" is no list'],
-    ['a list of something else', '[{"name": "one"}, "two"]', 'item 2 is not a JSON object'],
-    ['nothing', '\n', '- holds no keys to import'],
+    ['an empty list', '[]', '- holds no keys to import: write a JSON list of them, or one a line'],
+    [
+      'an object whose keys are an empty list',
+      '{"keys": []}',
+      '- holds no keys to import: write a JSON list of them, or one a line',
+    ],
+    ['an object whose keys are no list', '{"keys": "all"}', '"keys" is no list: write {"keys": [{…}, …]}'],
+    ['a list of something else', '[{"name": "one"}, "two"]', 'item 2 is not a JSON object, as each key of a list is'],
+    ['nothing', '\n', '- holds no keys to import: write a JSON list of them, or one a line'],
   ])('refuses %s, saying what is wrong with it, and sends nothing', async (_, text, message) => {
     const { code, err } = await importing(text);
     expect(code).toBe(EXIT.usage);

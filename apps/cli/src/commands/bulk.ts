@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { ImportResults, RevokeResults } from '@keyledger/contracts/http';
 import { EXIT, Unreachable, UsageError, type ExitCode } from '../exit.js';
 import { checkedId } from '../id.js';
-import { printable, type Terminal } from '../print.js';
+import { messageOf, printable, type Terminal } from '../print.js';
 import type { ChangeOptions, Session } from '../session.js';
 
 /** What the API takes in one request. */
@@ -106,7 +106,7 @@ function reasonOf(error: ImportResults['results'][number]['error']): string {
 async function textOf(file: string, { stdin }: Terminal): Promise<string> {
   if (file !== '-') {
     return readFile(file, 'utf8').catch((error: unknown) => {
-      throw new UsageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      throw new UsageError(`${file} cannot be read: ${messageOf(error)}`);
     });
   }
   const chunks: Buffer[] = [];
@@ -118,7 +118,7 @@ async function textOf(file: string, { stdin }: Terminal): Promise<string> {
 function itemsOf(text: string, file: string): object[] {
   const items = listIn(parsed(text), file) ?? linesOf(text, file);
   if (items.length > 0) return items;
-  throw new UsageError(`${file} holds no keys to import`);
+  throw new UsageError(`${file} holds no keys to import: write a JSON list of them, or one a line`);
 }
 
 function listIn(whole: unknown, file: string): object[] | undefined {
@@ -126,9 +126,9 @@ function listIn(whole: unknown, file: string): object[] | undefined {
   if (Array.isArray(list)) {
     const wrong = list.findIndex((item) => !isObject(item));
     if (wrong < 0) return list as object[];
-    throw new UsageError(`${file}, item ${wrong + 1} is not a JSON object`);
+    throw new UsageError(`${file}, item ${wrong + 1} is not a JSON object, as each key of a list is`);
   }
-  if (list !== whole) throw new UsageError(`${file}: "keys" is no list`);
+  if (list !== whole) throw new UsageError(`${file}: "keys" is no list: write {"keys": [{…}, …]}`);
   return undefined;
 }
 

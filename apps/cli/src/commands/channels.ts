@@ -10,8 +10,8 @@ import type {
 } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
-import { changing, examples, list, wholeNumber, yieldingSecret } from '../options.js';
-import { fields } from '../print.js';
+import { changing, examples, list, paged, wholeNumber, yieldingSecret } from '../options.js';
+import { fields, messageOf } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
 import { readSecretFile } from '../secret-file.js';
@@ -52,7 +52,17 @@ interface UpdateOptions extends ChannelOptions {
 
 export function channelsCommand(runWith: RunWith): Command {
   const channels = new Command('channels').description('where news about keys goes, and where new secrets go');
+  createCommand(channels, runWith);
+  listAndShow(channels, runWith);
+  updateCommand(channels, runWith);
+  remove(channels, runWith);
+  testCommand(channels, runWith);
+  rotateSecret(channels, runWith);
+  listenCommand(channels, runWith);
+  return channels;
+}
 
+function createCommand(channels: Command, runWith: RunWith): void {
   examples(
     yieldingSecret(changing(withTerms(channels.command('create')))),
     'channels create --type webhook --keyspace acme --target-url https://hooks.example/keyledger --secret-file hook.secret',
@@ -66,16 +76,16 @@ export function channelsCommand(runWith: RunWith): Command {
     .option('--owner <id>', 'news of this owner’s keys; with --keyspace those in it')
     .option('--system', 'all news')
     .action(runWith((session, _: [], options: CreateOptions) => create(session, options)));
+}
 
-  examples(channels.command('list'), 'channels list')
+function listAndShow(channels: Command, runWith: RunWith): void {
+  examples(paged(channels.command('list')), 'channels list')
     .description('list the channels')
-    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
-    .option('--cursor <cursor>', 'go on where the last page ended')
     .action(
       runWith(async (session, _: [], { limit, cursor }: { limit?: number; cursor?: string }) => {
         const page = await session.call<ChannelList>({ method: 'GET', path: '/v1/channels', query: { limit, cursor } });
         session.show(page, () => table(page.items, COLUMNS, session.terminal));
-        if (page.nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${page.nextCursor}`);
+        session.noteMore(page);
       }),
     );
 
@@ -87,7 +97,9 @@ export function channelsCommand(runWith: RunWith): Command {
         session.show(channel, () => channelText(channel));
       }),
     );
+}
 
+function updateCommand(channels: Command, runWith: RunWith): void {
   examples(
     changing(withTerms(channels.command('update').argument('<channel>', 'its id')), { repeatable: false }),
     'channels update 4f9kQ2LmZ7aB4f9kQ2LmZ7 --enable',
@@ -99,7 +111,9 @@ export function channelsCommand(runWith: RunWith): Command {
     .option('--disable', 'send nothing for now')
     .option('--if-match <revision>', 'only if the channel still has this revision', wholeNumber(0, 1e15))
     .action(runWith((session, [id], options: UpdateOptions) => update(session, id, options)));
+}
 
+function remove(channels: Command, runWith: RunWith): void {
   examples(
     changing(channels.command('remove').argument('<channel>', 'its id'), { repeatable: false }),
     'channels remove 4f9kQ2LmZ7aB4f9kQ2LmZ7 --reason "service is gone"',
@@ -112,12 +126,16 @@ export function channelsCommand(runWith: RunWith): Command {
         session.note(`The channel ${id} is removed.`);
       }),
     );
+}
 
+function testCommand(channels: Command, runWith: RunWith): void {
   examples(changing(channels.command('test').argument('<channel>', 'its id')), 'channels test 4f9kQ2LmZ7aB4f9kQ2LmZ7')
     .description('send a test message and wait for what becomes of it')
     .option('--wait-seconds <seconds>', 'at most so long', wholeNumber(1, 600), 60)
     .action(runWith((session, [id], options: ChangeOptions & { waitSeconds: number }) => test(session, id, options)));
+}
 
+function rotateSecret(channels: Command, runWith: RunWith): void {
   examples(
     yieldingSecret(changing(channels.command('rotate-secret').argument('<channel>', 'its id'))),
     'channels rotate-secret 4f9kQ2LmZ7aB4f9kQ2LmZ7 --overlap P2D --secret-file hook.secret',
@@ -130,7 +148,9 @@ export function channelsCommand(runWith: RunWith): Command {
         await giveSigningSecret(session, path, { overlap: options.overlap }, options);
       }),
     );
+}
 
+function listenCommand(channels: Command, runWith: RunWith): void {
   examples(channels.command('listen'), 'channels listen --port 9000 --secret-file hook.secret')
     .description('receive webhooks on this machine, verify their signatures and print them: to try a channel out')
     .option('--port <port>', 'of loopback; 0 takes a free one', wholeNumber(0, 65_535), 9000)
@@ -141,8 +161,6 @@ export function channelsCommand(runWith: RunWith): Command {
         listen(session, options),
       ),
     );
-
-  return channels;
 }
 
 function withTerms(command: Command): Command {
@@ -252,7 +270,7 @@ async function jwkIn(file: string): Promise<unknown> {
     if (d !== undefined) throw new Error('it holds the private key too; give its public part only');
     return { kty, crv, x, y, kid };
   } catch (error) {
-    throw new UsageError(`${file} is no public JWK: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${file} is no public JWK: ${messageOf(error)}`);
   }
 }
 

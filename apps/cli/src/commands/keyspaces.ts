@@ -4,7 +4,7 @@ import { UsageError } from '../exit.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import { pathTo } from '../id.js';
-import { changing, examples, list, wholeNumber, yesOrNo } from '../options.js';
+import { changing, examples, list, paged, wholeNumber, yesOrNo } from '../options.js';
 import { ROTATION_MODES, rotationOf } from '../key-options.js';
 import { rotationRuleText } from './key-text.js';
 import type { ChangeOptions } from '../session.js';
@@ -39,7 +39,15 @@ interface KeyspaceOptions extends ChangeOptions {
 
 export function keyspacesCommand(runWith: RunWith): Command {
   const keyspaces = new Command('keyspaces').description('where keys live, and the policy that holds for them');
+  create(keyspaces, runWith);
+  listAndShow(keyspaces, runWith);
+  update(keyspaces, runWith);
+  archive(keyspaces, runWith);
+  scannerRules(keyspaces, runWith);
+  return keyspaces;
+}
 
+function create(keyspaces: Command, runWith: RunWith): void {
   examples(
     changing(withPolicy(keyspaces.command('create').argument('<prefix>', 'what its keys begin with, and its id'))),
     'keyspaces create acme --name "Acme payments"',
@@ -54,11 +62,11 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(made, () => keyspaceText(made));
       }),
     );
+}
 
-  examples(keyspaces.command('list'), 'keyspaces list')
+function listAndShow(keyspaces: Command, runWith: RunWith): void {
+  examples(paged(keyspaces.command('list')), 'keyspaces list')
     .description('list the keyspaces')
-    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
-    .option('--cursor <cursor>', 'go on where the last page ended')
     .action(
       runWith(async (session, _, { limit, cursor }: { limit?: number; cursor?: string }) => {
         const page = await session.call<KeyspaceList>({
@@ -67,7 +75,7 @@ export function keyspacesCommand(runWith: RunWith): Command {
           query: { limit, cursor },
         });
         session.show(page, () => table(page.items, KEYSPACE_COLUMNS, session.terminal));
-        if (page.nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${page.nextCursor}`);
+        session.noteMore(page);
       }),
     );
 
@@ -79,7 +87,9 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(keyspace, () => keyspaceText(keyspace));
       }),
     );
+}
 
+function update(keyspaces: Command, runWith: RunWith): void {
   examples(
     changing(withPolicy(keyspaces.command('update').argument('<keyspace>', 'its id')), { repeatable: false }),
     'keyspaces update acme --max-grace P7D --reason "shorter overlaps"',
@@ -96,7 +106,9 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(changed, () => keyspaceText(changed));
       }),
     );
+}
 
+function archive(keyspaces: Command, runWith: RunWith): void {
   examples(changing(keyspaces.command('archive').argument('<keyspace>', 'its id')), 'keyspaces archive acme')
     .description('close a keyspace for new keys and secrets; the keys that it has stay as they are')
     .action(
@@ -105,7 +117,9 @@ export function keyspacesCommand(runWith: RunWith): Command {
         session.show(archived, () => keyspaceText(archived));
       }),
     );
+}
 
+function scannerRules(keyspaces: Command, runWith: RunWith): void {
   examples(
     keyspaces.command('scanner-rules').argument('<keyspace>', 'its id'),
     'keyspaces scanner-rules acme --format gitleaks > .gitleaks.toml',
@@ -120,8 +134,6 @@ export function keyspacesCommand(runWith: RunWith): Command {
         );
       }),
     );
-
-  return keyspaces;
 }
 
 function withPolicy(command: Command): Command {

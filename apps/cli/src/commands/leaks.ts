@@ -3,7 +3,7 @@ import type { ChangedLeak, LeakList, LeakView, ReportedLeak } from '@keyledger/c
 import { Command, Option } from 'commander';
 import { pathTo } from '../id.js';
 import { presentedKeyFrom } from '../presented-key.js';
-import { changing, examples, wholeNumber } from '../options.js';
+import { changing, examples, paged } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
@@ -68,19 +68,17 @@ function report(leaks: Command, runWith: RunWith): void {
 }
 
 function listAndShow(leaks: Command, runWith: RunWith): void {
-  examples(leaks.command('list'), 'leaks list --state open', 'leaks list --keyspace acme --source honeykey')
+  examples(paged(leaks.command('list')), 'leaks list --state open', 'leaks list --keyspace acme --source honeykey')
     .description('list incidents, newest first')
     .option('--keyspace <id>', 'about keys of this keyspace')
     .addOption(new Option('--state <state>', 'open: nobody has closed it').choices(LEAK_STATES))
     .addOption(new Option('--source <source>', 'where the report came from').choices(LEAK_SOURCES))
-    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
-    .option('--cursor <cursor>', 'go on where the last page ended')
     .action(
       runWith(async (session, _, { keyspace, ...rest }: ListOptions) => {
         const query = { keyspaceId: keyspace, ...rest };
         const page = await session.call<LeakList>({ method: 'GET', path: '/v1/leaks', query });
         session.show(page, () => table(page.items, COLUMNS, session.terminal));
-        if (page.nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${page.nextCursor}`);
+        session.noteMore(page);
       }),
     );
 

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
-import { json, printable } from '../print.js';
+import { json, messageOf, printable } from '../print.js';
 import { readSecretFile } from '../secret-file.js';
 import type { Session } from '../session.js';
 
@@ -34,7 +34,7 @@ export async function listen(
       },
       (error: unknown) => {
         if (!response.headersSent) response.writeHead(401).end();
-        session.note(`refused: ${printable(error instanceof Error ? error.message : String(error))}`);
+        session.note(`refused: ${printable(messageOf(error))}`);
       },
     );
   });

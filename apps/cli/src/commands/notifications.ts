@@ -1,7 +1,7 @@
 import type { NotificationList, NotificationSummary } from '@keyledger/contracts/http';
 import { Command, Option } from 'commander';
 import { pathTo } from '../id.js';
-import { changing, examples, wholeNumber } from '../options.js';
+import { changing, examples, paged } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
@@ -17,18 +17,20 @@ interface ListOptions {
 export function notificationsCommand(runWith: RunWith): Command {
   const notifications = new Command('notifications').description('what channels were told, and the dead letters');
 
-  examples(notifications.command('list'), 'notifications list', 'notifications list --state pending --channel 4f9k…')
+  examples(
+    paged(notifications.command('list')),
+    'notifications list',
+    'notifications list --state pending --channel 4f9k…',
+  )
     .description('list notifications, newest first; the dead letters if no state is named')
     .addOption(new Option('--state <state>', 'which (default: failed)').choices(['pending', 'delivered', 'failed']))
     .option('--channel <id>', 'of this channel only')
-    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
-    .option('--cursor <cursor>', 'go on where the last page ended')
     .action(
       runWith(async (session, _: [], { state, channel, limit, cursor }: ListOptions) => {
         const query = { state, channelId: channel, limit, cursor };
         const page = await session.call<NotificationList>({ method: 'GET', path: '/v1/notifications', query });
         session.show(page, () => table(page.items, COLUMNS, session.terminal));
-        if (page.nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${page.nextCursor}`);
+        session.noteMore(page);
       }),
     );
 

@@ -2,11 +2,11 @@ import { ATTESTATION_DECISIONS, KEY_STATES } from '@keyledger/contracts';
 import type { AttestedKey, ReviewDetail, ReviewedKeyView, ReviewList, ReviewView } from '@keyledger/contracts/http';
 import { Argument, Command, Option } from 'commander';
 import { checkedId, pathTo } from '../id.js';
-import { changing, examples, list, wholeNumber } from '../options.js';
+import { changing, examples, list, paged } from '../options.js';
 import { fields } from '../print.js';
 import { table, type Column } from '../table.js';
 import type { RunWith } from '../run.js';
-import type { ChangeOptions, Session } from '../session.js';
+import type { ChangeOptions } from '../session.js';
 
 const PATH = '/v1/audit/reviews';
 const pathOf = (reviewId: string): string => pathTo(PATH, reviewId, 'review');
@@ -63,16 +63,6 @@ function start(reviews: Command, runWith: RunWith): void {
   );
 }
 
-function paged(command: Command): Command {
-  return command
-    .option('--limit <n>', 'at most this many', wholeNumber(1, 1000))
-    .option('--cursor <cursor>', 'go on where the last page ended');
-}
-
-function noteMore(session: Session, nextCursor: string | undefined): void {
-  if (nextCursor !== undefined && !session.options.json) session.note(`More: --cursor ${nextCursor}`);
-}
-
 function listAndShow(reviews: Command, runWith: RunWith): void {
   examples(paged(reviews.command('list')), 'reviews list --status open')
     .description('list the reviews, newest first')
@@ -82,7 +72,7 @@ function listAndShow(reviews: Command, runWith: RunWith): void {
         const query = { status, limit, cursor };
         const page = await session.call<ReviewList>({ method: 'GET', path: PATH, query });
         session.show(page, () => table(page.items, REVIEW_COLUMNS, session.terminal));
-        noteMore(session, page.nextCursor);
+        session.noteMore(page);
       }),
     );
 
@@ -102,7 +92,7 @@ function listAndShow(reviews: Command, runWith: RunWith): void {
         const query = { decision, limit, cursor };
         const review = await session.call<ReviewDetail>({ method: 'GET', path: pathOf(id), query });
         session.show(review, () => `${reviewText(review)}\n${table(review.keys, KEY_COLUMNS, session.terminal)}`);
-        noteMore(session, review.nextCursor);
+        session.noteMore(review);
       }),
     );
 }

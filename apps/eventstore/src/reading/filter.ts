@@ -11,7 +11,7 @@ export type RecordFilter = (record: Buffer) => boolean;
  * Expressions come from clients and run for every event: no longer than a person writes by hand, and no larger when their
  * repetitions are written out.
  */
-export const MAX_REGEX_LENGTH = 512;
+const MAX_REGEX_LENGTH = 512;
 const MAX_REGEX_STEPS = 512;
 const MAX_PREFIXES = 256;
 

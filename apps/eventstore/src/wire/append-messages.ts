@@ -29,7 +29,7 @@ export interface StreamTarget {
 }
 
 /** UTF-8 bytes of an event type; filters read its length from two bytes. */
-export const MAX_EVENT_TYPE_BYTES = 1024;
+const MAX_EVENT_TYPE_BYTES = 1024;
 
 /** Reads the options that Append, Delete and Tombstone share; BatchAppend adds its deadline. */
 function readTarget(reader: FieldReader): StreamTarget & { deadlineMs: number | undefined } {

@@ -3,7 +3,6 @@ import {
   plusSeconds,
   streams,
   type DeliveredSecret,
-  type DeliveryEvent,
   type Instant,
   type KeyEvent,
   type RotationPolicy,
@@ -20,14 +19,13 @@ import {
   type KeyState,
 } from '@keyledger/domain';
 import type { Decisions } from '@keyledger/event-store';
-import { deliveryIdOf, randomBytes, type KeyDigests, type Logger } from '@keyledger/platform';
+import { DELIVERIES_PER_SECRET, deliveryIdOf, randomBytes, type KeyDigests, type Logger } from '@keyledger/platform';
 import type { KnownChannel, Projected } from '@keyledger/read-model';
 import { CompactEncrypt, importJWK } from 'jose';
 import { clockContext } from '../clock-context.js';
+import { decideDelivery } from '../deliveries/decide.js';
 import type { Standing } from './standing.js';
 
-/** How many deliveries may have failed before their rotation, e.g. because every worker was down for long. */
-const MOST_TRIES = 20;
 /** A delivery ends before the old secret does, by this part of the grace, so that a failure can still extend it. */
 const MARGIN_PART = 0.2;
 const LONGEST_MARGIN_SECONDS = 3600;
@@ -78,7 +76,10 @@ export class Rotations {
     return undefined;
   }
 
-  /** The delivery that is open for this rotation: one that was prepared before, or a new one. */
+  /**
+   * The delivery that is open for this rotation: one that was prepared before, or a new one. Others may have failed before
+   * their rotation, e.g. because every worker was down for long.
+   */
   private async prepared(
     key: KeyState,
     keyspace: KeyspaceState,
@@ -87,7 +88,7 @@ export class Rotations {
     now: Instant,
   ): Promise<DeliveryState> {
     const previousSecretId = key.secrets[0]?.secretId ?? '';
-    for (let nth = 0; nth < MOST_TRIES; nth++) {
+    for (let nth = 0; nth < DELIVERIES_PER_SECRET; nth++) {
       const deliveryId = deliveryIdOf(key.keyId, previousSecretId, nth);
       const { state } = await this.parts.decisions.load(deliveryDecider, streams.delivery(deliveryId));
       if (state && state.status !== 'failed' && state.expiresAt > now) return state;
@@ -103,7 +104,9 @@ export class Rotations {
       const made = await this.decide(deliveryId, command, 'a new secret for its receiver');
       if (made) return made;
     }
-    throw new Error(`${MOST_TRIES} deliveries for the secret ${previousSecretId} of the key ${key.keyId} have failed`);
+    throw new Error(
+      `${DELIVERIES_PER_SECRET} deliveries for the secret ${previousSecretId} of the key ${key.keyId} have failed`,
+    );
   }
 
   private async encrypted(deliveryId: string, key: KeyState, keyspace: KeyspaceState, { channel }: KnownChannel) {
@@ -137,14 +140,7 @@ export class Rotations {
     command: DeliveryCommand,
     reason: string,
   ): Promise<DeliveryState | undefined> {
-    const outcome = await this.parts.decisions.run<DeliveryCommand, DeliveryState | undefined, DeliveryEvent>(
-      deliveryDecider,
-      streams.delivery(deliveryId),
-      command,
-      clockContext(`${command.type} ${deliveryId}`, reason, command.now),
-    );
-    if (!outcome.accepted) throw new Error(outcome.refusal.detail);
-    return outcome.state;
+    return (await decideDelivery(this.parts.decisions, deliveryId, command, reason)).state;
   }
 }
 

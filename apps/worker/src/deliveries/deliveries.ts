@@ -16,6 +16,7 @@ import type { ClockCheck } from '../clock-check.js';
 import { clockContext } from '../clock-context.js';
 import type { Keyspaces } from '../deadlines/keyspaces.js';
 import type { Reactor } from '../reactor.js';
+import { decideDelivery } from './decide.js';
 import type { Appointment, Schedule } from './schedule.js';
 import type { Attempt, SecretWebhook } from './secret-webhook.js';
 
@@ -144,15 +145,8 @@ export class Deliveries implements Reactor {
   }
 
   private async decide({ deliveryId }: DeliveryState, command: DeliveryCommand, reason: string): Promise<void> {
-    const outcome = await this.parts.decisions.run<DeliveryCommand, DeliveryState | undefined, DeliveryEvent>(
-      deliveryDecider,
-      streams.delivery(deliveryId),
-      command,
-      clockContext(`${command.type} ${deliveryId}`, reason, command.now),
-    );
-    if (!outcome.accepted) throw new Error(outcome.refusal.detail);
-    const entry = { id: deliveryId, revision: outcome.revision };
-    await this.parts.schedule.put([entry], command.now);
+    const { revision } = await decideDelivery(this.parts.decisions, deliveryId, command, reason);
+    await this.parts.schedule.put([{ id: deliveryId, revision }], command.now);
   }
 }
 

@@ -32,7 +32,7 @@ export class SecretWebhook {
     const body = JSON.stringify({ type: 'secret.ready', timestamp: now, data });
     try {
       const headers = signedHeaders(this.sealing, channel, { id: deliveryId, body, at: new Date(now) });
-      return judge(await this.outbound.post({ url, headers, body }));
+      return attemptOf(await this.outbound.post({ url, headers, body }));
     } catch (error) {
       if (!(error instanceof OutboundError) && !(error instanceof SealingUnavailable)) throw error;
       return { outcome: 'again', problem: `${channel.name}: ${error.message}` };
@@ -40,7 +40,7 @@ export class SecretWebhook {
   }
 }
 
-function judge({ status, retryAfterSeconds }: { status: number; retryAfterSeconds?: number }): Attempt {
+function attemptOf({ status, retryAfterSeconds }: { status: number; retryAfterSeconds?: number }): Attempt {
   if (status >= 200 && status < 300) return { outcome: 'taken' };
   const problem = `the receiver answered ${status}`;
   if (status === 410) return { outcome: 'refused', problem };

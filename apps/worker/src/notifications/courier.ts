@@ -22,7 +22,7 @@ export class Courier {
   async deliver(channel: ChannelState, notification: NotificationState): Promise<Try> {
     try {
       if (channel.type === 'email') return await this.mail(channel, notification);
-      return judge(
+      return tryOf(
         channel.type === 'slack' ? await this.slack(channel, notification) : await this.webhook(channel, notification),
       );
     } catch (error) {
@@ -56,7 +56,7 @@ export class Courier {
 }
 
 /** By Standard Webhooks 1.0.0: 2xx and nothing else is success, 410 ends the endpoint. */
-export function judge({ status, retryAfterSeconds }: OutboundAnswer): Try {
+export function tryOf({ status, retryAfterSeconds }: OutboundAnswer): Try {
   if (status >= 200 && status < 300) return { result: 'delivered', answer: String(status) };
   const wait = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
   const note = status >= 300 && status < 400 ? ', a redirect, which is not followed' : '';

@@ -81,7 +81,7 @@ export class Outbox implements Reactor {
   }
 
   /** Every pending notification has a job afterwards. */
-  async sweep(): Promise<void> {
+  private async sweep(): Promise<void> {
     const queue = this.queues.queue('notifications');
     for (let after: string | undefined; ;) {
       const { ids, members } = await this.index.pending(PAGE, after);

@@ -5,7 +5,7 @@ import type { Report } from './report.js';
 import { accessReview } from './review-report.js';
 import { scopeHolders } from './scope-report.js';
 
-export { renderReport, REPORT_FORMATS, type ReportFormat, type ReportHead } from './render.js';
+export { renderReport, type ReportFormat, type ReportHead } from './render.js';
 export { PAGE_POLICY } from './page-style.js';
 export { runReport, type Report, type ReportQuestion, type ReportRow, type ReportSource } from './report.js';
 

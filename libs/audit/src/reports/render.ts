@@ -3,8 +3,7 @@ import { csvHeader, csvRow, type CsvColumn } from '../csv.js';
 import { PAGE_STYLE } from './page-style.js';
 import type { Cell, Report, ReportQuestion, ReportRow } from './report.js';
 
-export const REPORT_FORMATS = ['json', 'csv', 'html'] as const;
-export type ReportFormat = (typeof REPORT_FORMATS)[number];
+export type ReportFormat = 'json' | 'csv' | 'html';
 
 /** What stands above the lines. */
 export interface ReportHead extends Pick<ReportQuestion, 'at' | 'from' | 'to'> {
