@@ -143,6 +143,16 @@ describe('a key', () => {
     expect(await desk.verdict(atOnce.body.key)).toBe('VALID');
   });
 
+  it('is rotated also while something else of it is changed', async () => {
+    const { keyId } = await desk.issue(await desk.keyspace());
+    const rotate = async () => (await desk.admin.post(`/v1/keys/${keyId}/rotate`, { graceSeconds: 0 })).status;
+    for (let round = 0; round < 10; round += 1) {
+      const rename = (nth: number) => desk.admin.patch(`/v1/keys/${keyId}`, { name: `round ${round}, ${nth}` });
+      const [rotated, ...renamed] = await Promise.all([rotate(), ...[1, 2, 3].map(rename)]);
+      expect([rotated, ...renamed.map(({ status }) => status)]).toEqual([200, 200, 200, 200]);
+    }
+  });
+
   it('is suspended and reinstated, and revoked for good', async () => {
     const { keyId, key } = await desk.issue(await desk.keyspace());
     const suspended = await desk.admin.post(`/v1/keys/${keyId}/suspend`, { reason: 'odd traffic' });

@@ -1,13 +1,13 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { streams } from '@keyledger/contracts';
+import { refusal, streams } from '@keyledger/contracts';
 import type { RotatedKey, RotateKeyRequest } from '@keyledger/contracts/http';
 import { keyDecider, type KeyState } from '@keyledger/domain';
 import { Decisions } from '@keyledger/event-store';
-import { KeyDigests } from '@keyledger/platform';
+import { KeyDigests, RefusalError } from '@keyledger/platform';
 import { assertKeyId, keyspaceFor, permitted } from '../access.js';
 import type { Intent } from '../http/intent.js';
 import { plain } from '../http/plain.js';
-import { accepted, conflictUnlessAsked } from '../outcome.js';
+import { accepted, expecting } from '../outcome.js';
 import { Visibility } from '../visibility.js';
 import { Receipts, type Receipt } from '../receipts.js';
 import { keyView, rotatedKey } from './key.view.js';
@@ -35,8 +35,9 @@ export class RotateKeyHandler implements ICommandHandler<RotateKey> {
   ) {}
 
   /**
-   * Decided on the revision that is read here, so that of two rotations at once one wins and the other hears of a
-   * conflict: decided anew, it would end the secret that the winner's caller has just been given the time to replace.
+   * Replaces the secret that is read here, so that of two rotations at once one wins and the other hears of a conflict:
+   * decided on what the first has left, it would end the secret that the winner's caller has just been given the time to
+   * replace. Whatever else happens to the key meanwhile is no matter.
    */
   async execute({ keyId, request, intent, assert }: RotateKey): Promise<Receipt<RotatedKey>> {
     assertKeyId(keyId);
@@ -51,14 +52,14 @@ export class RotateKeyHandler implements ICommandHandler<RotateKey> {
     return this.receipts.once(intent, draft, async (minted) => {
       const secret = secretRecord(minted, this.digests);
       const { now } = context;
-      const command = () => {
-        assert(key);
+      const command = (standing: KeyState = key) => {
+        assert(standing);
+        if (standing.secrets[0]?.secretId !== key.secrets[0]?.secretId) throw new RefusalError(otherRotation());
         return { type: 'RotateKey', keyspace, secret, ...rest, now } as const;
       };
-      const expectedRevision = intent.expectedRevision ?? seen.revision;
-      const outcome = await this.decisions.run(keyDecider, streams.key(keyId), command, context, { expectedRevision });
-      const done = accepted(conflictUnlessAsked(outcome, intent.expectedRevision));
-      const { state, revision, events, replayed, left } = done;
+      const expected = expecting(intent.expectedRevision);
+      const outcome = await this.decisions.run(keyDecider, streams.key(keyId), command, context, expected);
+      const { state, revision, events, replayed, left } = accepted(outcome);
       const recorded = events[0];
       if (!state || !left.state || recorded?.type !== 'KeyRotated') {
         throw new Error(`key ${keyId} was not rotated as it was decided`);
@@ -72,3 +73,9 @@ export class RotateKeyHandler implements ICommandHandler<RotateKey> {
     });
   }
 }
+
+const otherRotation = () =>
+  refusal(
+    'CONFLICT',
+    'Another rotation of the key came first; look at it and ask again if it is to be rotated once more.',
+  );
