@@ -11,7 +11,7 @@ import {
 } from '@keyledger/audit';
 import { EventStore } from '@keyledger/event-store';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -24,6 +24,7 @@ const trusted: VerifierKey[] = [parseVerifierKey(vkey)];
 const folder = temporaryFolder();
 const published = join(folder, 'published');
 const repository = join(folder, 'repository');
+const unmounted = join(folder, 'unmounted');
 const workerData = join(folder, 'worker');
 const posted: string[] = [];
 
@@ -49,7 +50,12 @@ beforeAll(async () => {
   system = await startSystem({
     KEYLEDGER_SIGNING_KEY: signing,
     KEYLEDGER_AUDIT_CHECKPOINT_SECONDS: '1',
-    KEYLEDGER_AUDIT_PUBLISH: `file://${published},git+file://${repository},http://127.0.0.1:${port}/hook`,
+    KEYLEDGER_AUDIT_PUBLISH: [
+      `file://${published}`,
+      `file://${unmounted}/witness`,
+      `git+file://${repository}`,
+      `http://127.0.0.1:${port}/hook`,
+    ].join(),
   });
   desk = new Desk(system);
   audit = http(system.api.baseUrl, await desk.credential('audit:read', 'audit:export'));
@@ -136,6 +142,16 @@ describe('a signed checkpoint', () => {
     const commits = execFileSync('git', ['-C', repository, 'log', '--format=%s'], { encoding: 'utf8' });
     expect(commits).toMatch(/^Checkpoint of \d+ leaves$/m);
     expect(execFileSync('git', ['-C', repository, 'status', '--porcelain'], { encoding: 'utf8' })).toBe('');
+  });
+
+  it('goes to no folder that it would have to put in the place of a disk that is away, and the worker says so', async () => {
+    await covered();
+    await eventually('it is told', async () => {
+      const { text } = (await http(system.worker.baseUrl).get('/metrics')).body;
+      expect(text).toContain(`keyledger_audit_publish_failing{place="folder ${unmounted}/witness",app="worker"} 1`);
+      return true;
+    });
+    expect(existsSync(unmounted)).toBe(false);
   });
 });
 

@@ -41,12 +41,19 @@ class Folder implements Place {
   }
 
   protected async put(note: string, size: number): Promise<void> {
-    await mkdir(this.path, { recursive: true });
+    await this.make();
     const file = join(this.path, publishedFile(size));
     const there = await read(file);
     if (there !== undefined && there !== note) throw new Error(`${file} is another checkpoint of ${size} leaves`);
     if (there === undefined) await replace(file, note);
     await replace(join(this.path, LATEST_FILE), note);
+  }
+
+  /** Not what is above it: that is somebody else's disk, and where it is away nothing may be put in its place. */
+  private async make(): Promise<void> {
+    await mkdir(this.path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
   }
 }
 
