@@ -103,8 +103,6 @@ describe('the node', () => {
 
 describe('a start', () => {
   it.each([
-    ['KEYLEDGER_EVENTSTORE_HOST', '0.0.0.0', /loopback/],
-    ['KEYLEDGER_EVENTSTORE_HOST', '192.168.1.4', /EVENTSTORE_URL/],
     ['KEYLEDGER_EVENTSTORE_PORT', '70000', /0 \(any free one\) to 65535/],
     ['KEYLEDGER_EVENTSTORE_PORT', '74l0', /74l0/],
   ])('with %s=%s ends with code 78 and the variable’s name', async (name, value, message) => {

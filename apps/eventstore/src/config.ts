@@ -1,9 +1,7 @@
 /** The process's settings, from the environment. */
-import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 
 export interface EventStoreConfig {
-  readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   /** Absolute; the store's own folder lies in it. */
@@ -20,7 +18,6 @@ const DEFAULT_PORT = 7410;
 /** @throws InvalidConfig */
 export function readConfig(env: NodeJS.ProcessEnv): EventStoreConfig {
   return {
-    host: readHost(env['KEYLEDGER_EVENTSTORE_HOST']),
     port: readPort(env['KEYLEDGER_EVENTSTORE_PORT']),
     dataDir: readDataDir(env['KEYLEDGER_DATA_DIR']),
   };
@@ -36,14 +33,4 @@ function readPort(value: string | undefined): number {
 function readDataDir(value: string | undefined): string {
   if (value?.includes('\0')) throw new InvalidConfig('KEYLEDGER_DATA_DIR holds a NUL character');
   return resolve(value === undefined || value === '' ? './data' : value);
-}
-
-/** There is neither TLS nor a password here, so nobody outside this machine may be let in. */
-function readHost(value: string | undefined): string {
-  if (value === undefined || value === '') return '127.0.0.1';
-  if (value === '::1' || (isIP(value) === 4 && value.startsWith('127.'))) return value;
-  throw new InvalidConfig(
-    `KEYLEDGER_EVENTSTORE_HOST is "${value}"; the embedded event store listens on loopback addresses only ` +
-      '(127.0.0.1 or ::1). For other machines run KurrentDB or EventStoreDB and set EVENTSTORE_URL',
-  );
 }

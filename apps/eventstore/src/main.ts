@@ -3,7 +3,7 @@
  * an IPC channel it also sends `{type: 'listening', port}`, and when that parent goes away it stops as on SIGTERM.
  */
 import { type EventStoreConfig, InvalidConfig, readConfig } from './config.js';
-import { EventStoreServer } from './server.js';
+import { EventStoreServer, HOST } from './server.js';
 import { FolderInUse, FolderRefused } from './storage/folder.js';
 import { Store } from './store.js';
 
@@ -29,13 +29,13 @@ async function main(): Promise<void> {
       process.exit(EXIT.diskFailed);
     },
   });
-  const server = new EventStoreServer(store, config.host, (error) =>
+  const server = new EventStoreServer(store, (error) =>
     log('error', 'a read failed', { error: (error as Error).stack }),
   );
   stopOnSignals(server, store);
   await listen(server, store, config);
   log('info', 'listening', {
-    host: config.host,
+    host: HOST,
     port: server.port,
     dataDir: config.dataDir,
     storeId: store.storeId,
@@ -50,7 +50,7 @@ async function listen(server: EventStoreServer, store: Store, config: EventStore
     await server.listen(config.port);
   } catch (error) {
     await store.close();
-    throw new FolderInUse(`${config.host}:${config.port} cannot be listened on: ${(error as Error).message}`);
+    throw new FolderInUse(`${HOST}:${config.port} cannot be listened on: ${(error as Error).message}`);
   }
 }
 

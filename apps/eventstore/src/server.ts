@@ -36,6 +36,9 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 /** How long clients get to take their last answers and statuses. */
 const DRAIN_MS = 2000;
 
+/** There is neither TLS nor a password here, so nobody outside this machine may be let in. */
+export const HOST = '127.0.0.1';
+
 export class EventStoreServer {
   readonly #server = new Server({
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
@@ -51,7 +54,6 @@ export class EventStoreServer {
 
   constructor(
     private readonly store: Store,
-    private readonly host: string,
     private readonly onFault: (error: unknown) => void,
   ) {
     this.#server.addService(...this.#methods());
@@ -62,9 +64,8 @@ export class EventStoreServer {
   }
 
   async listen(port: number): Promise<number> {
-    const address = this.host.includes(':') ? `[${this.host}]:${port}` : `${this.host}:${port}`;
     this.#port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+      this.#server.bindAsync(`${HOST}:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
       );
     });
@@ -122,7 +123,7 @@ export class EventStoreServer {
   }
 
   #clusterInfo(): Buffer {
-    return clusterInfo({ id: this.store.storeId, host: this.host, port: this.#port, nowMs: Date.now() });
+    return clusterInfo({ id: this.store.storeId, host: HOST, port: this.#port, nowMs: Date.now() });
   }
 
   #read(call: ServerWritableStream<Buffer, Buffer | MessageBatch>): void {
