@@ -153,9 +153,12 @@ export class ProofController {
   }
 
   private async find({ eventId, position, index }: InclusionQuery): Promise<Inclusion> {
-    if ([eventId, position, index].filter((one) => one !== undefined).length !== 1) {
-      throw invalidField('index', 'is not the only one that names the event', 'one of eventId, position and index');
-    }
+    const fix = 'one of eventId, position and index';
+    const [given, another] = Object.entries({ eventId, position, index }).flatMap(([name, one]) =>
+      one === undefined ? [] : [name],
+    );
+    if (given === undefined) throw invalidField('eventId', 'is missing, and so are position and index', fix);
+    if (another !== undefined) throw invalidField(another, `names an event besides ${given}`, fix);
     if (index !== undefined) return this.proofs.inclusion(async () => index);
     if (eventId !== undefined) return this.proofs.inclusion(this.proofs.indexOfId(eventId));
     if (!/^\d{1,19}$/.test(position ?? '')) {
