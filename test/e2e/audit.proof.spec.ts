@@ -179,8 +179,6 @@ describe('a proof', () => {
   });
 
   it.each([
-    ['no event', 'proof/inclusion', 400, 'index'],
-    ['two ways to name one', 'proof/inclusion?index=1&position=4', 400, 'index'],
     ['an index that is none', 'proof/inclusion?index=x', 400, 'index'],
     ['a position that is none', 'proof/inclusion?position=-1', 400, 'position'],
     ['an unknown id', 'proof/inclusion?eventId=00000000-0000-4000-8000-000000000000', 404, undefined],
@@ -196,6 +194,20 @@ describe('a proof', () => {
     expect(answer.status).toBe(status);
     expect(answer.body.errors?.[0]?.field).toBe(field);
   });
+
+  it.each([
+    ['', 'eventId', 'eventId is missing, and so are position and index.'],
+    ['?index=1&position=4', 'index', 'index names an event besides position.'],
+    ['?eventId=x&position=4', 'position', 'position names an event besides eventId.'],
+    ['?eventId=x&index=1&position=4', 'position', 'position names an event besides eventId.'],
+  ])(
+    'of the event that %j names is refused, saying whether one is missing or too many',
+    async (query, field, detail) => {
+      const { status, body } = await audit.get(`/v1/audit/proof/inclusion${query}`);
+      expect([status, body.detail]).toEqual([400, detail]);
+      expect(body.errors).toEqual([expect.objectContaining({ field, fix: 'one of eventId, position and index' })]);
+    },
+  );
 
   it('needs a scope that ends at no keyspace, and export one of its own', async () => {
     const bound = http(system.api.baseUrl, await desk.credential('audit:read@acme'));

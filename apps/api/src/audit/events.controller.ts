@@ -5,6 +5,7 @@ import {
   AuditEventList,
   AuditEventsQuery,
   AuditTailQuery,
+  CloudEventView,
   type AuditFormat,
   type TrailFilterQuery,
 } from '@keyledger/contracts/http';
@@ -12,6 +13,7 @@ import { EventStore } from '@keyledger/event-store';
 import { callerOf, invalidField, unavailable } from '@keyledger/platform';
 import type { FastifyReply } from 'fastify';
 import { setTimeout as pause } from 'node:timers/promises';
+import { AnswersIn, DOWNLOADED, header } from '../http/forms.js';
 import { Needs } from '../http/needs.js';
 import { plain } from '../http/plain.js';
 import { AccessLog } from './access-log.js';
@@ -40,8 +42,14 @@ export class AuditEventsController {
    */
   @Get('events')
   @Needs('audit:read', { refusals: [404] })
-  @ApiProduces('application/json', 'application/x-ndjson', 'text/csv', BATCH_TYPE)
-  @ApiOkResponse({ type: AuditEventList })
+  @AnswersIn(AuditEventList, {
+    text: ['application/x-ndjson', 'text/csv', 'text/event-stream'],
+    list: { type: BATCH_TYPE, of: CloudEventView },
+    headers: {
+      ...DOWNLOADED,
+      'X-Keyledger-Next-Position': header('With a batch of CloudEvents only: `after` for the next one'),
+    },
+  })
   async events(
     @Query() given: AuditEventsQuery,
     @CurrentInquiry() inquiry: Inquiry,

@@ -1,5 +1,4 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
-import { ApiOkResponse, ApiProduces } from '@nestjs/swagger';
 import { csvHeader, csvRow, explain, keyAt, type CsvColumn } from '@keyledger/audit';
 import {
   AuditDiffQuery,
@@ -20,6 +19,7 @@ import { ReadModel } from '@keyledger/read-model';
 import { findKey } from '@keyledger/verification';
 import type { FastifyReply } from 'fastify';
 import { noSuchKeyspace } from '../access.js';
+import { AnswersIn, DOWNLOADED } from '../http/forms.js';
 import { Needs } from '../http/needs.js';
 import { plain } from '../http/plain.js';
 import { AccessLog } from './access-log.js';
@@ -80,8 +80,7 @@ export class AuditPastController {
   /** Show every key as it was: who could do this at that time. */
   @Get('state')
   @Needs('audit:read', { refusals: [404] })
-  @ApiProduces('application/json', 'application/x-ndjson', 'text/csv')
-  @ApiOkResponse({ type: KeysAsOf })
+  @AnswersIn(KeysAsOf, { text: ['application/x-ndjson', 'text/csv'], headers: DOWNLOADED })
   async state(
     @Query() given: AuditStateQuery,
     @CurrentInquiry() inquiry: Inquiry,
@@ -129,8 +128,7 @@ export class AuditPastController {
   /** Show what was otherwise at one instant than at another before it, key by key, with the events between. */
   @Get('diff')
   @Needs('audit:read', { refusals: [404] })
-  @ApiProduces('application/json', 'application/x-ndjson')
-  @ApiOkResponse({ type: KeyDifferences })
+  @AnswersIn(KeyDifferences, { text: ['application/x-ndjson'] })
   async diff(
     @Query() given: AuditDiffQuery,
     @CurrentInquiry() inquiry: Inquiry,

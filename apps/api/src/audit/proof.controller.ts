@@ -15,6 +15,7 @@ import {
 import { formatReceipt, leafHash, parseVerifierKey, type RecordedCheckpoint } from '@keyledger/audit';
 import { invalidField, scopeMissing, type Caller } from '@keyledger/platform';
 import type { FastifyReply } from 'fastify';
+import { AnswersIn, header } from '../http/forms.js';
 import { Needs } from '../http/needs.js';
 import { AccessLog } from './access-log.js';
 import { CurrentInquiry, type Inquiry } from './inquiry.js';
@@ -36,8 +37,7 @@ export class ProofController {
   /** Give the newest signed checkpoint of the audit log; with `Accept: text/plain` the note alone. */
   @Get('checkpoint')
   @Needs('audit:read', { refusals: [404] })
-  @ApiProduces('application/json', 'text/plain')
-  @ApiOkResponse({ type: CheckpointView })
+  @AnswersIn(CheckpointView, { text: ['text/plain'] })
   async checkpoint(
     @Headers('accept') accept: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
@@ -74,8 +74,7 @@ export class ProofController {
    */
   @Get('proof/inclusion')
   @Needs('audit:read', { refusals: [404] })
-  @ApiProduces('application/json', 'text/plain')
-  @ApiOkResponse({ type: InclusionView })
+  @AnswersIn(InclusionView, { text: ['text/plain'] })
   async inclusion(
     @Query() query: InclusionQuery,
     @CurrentInquiry() { caller, context }: Inquiry,
@@ -135,7 +134,10 @@ export class ProofController {
   @Get('export')
   @Needs('audit:export', { refusals: [404] })
   @ApiProduces('application/x-ndjson')
-  @ApiOkResponse({ schema: { type: 'string' } })
+  @ApiOkResponse({
+    schema: { type: 'string' },
+    headers: { 'X-Keyledger-Range': header('The first event, and behind a hyphen the one that follows the last') },
+  })
   async export(
     @Query() query: RangeQuery,
     @CurrentInquiry() { caller, context, isStillGood }: Inquiry,
@@ -151,9 +153,12 @@ export class ProofController {
   }
 
   private async find({ eventId, position, index }: InclusionQuery): Promise<Inclusion> {
-    if ([eventId, position, index].filter((one) => one !== undefined).length !== 1) {
-      throw invalidField('index', 'is not the only one that names the event', 'one of eventId, position and index');
-    }
+    const fix = 'one of eventId, position and index';
+    const [given, another] = Object.entries({ eventId, position, index }).flatMap(([name, one]) =>
+      one === undefined ? [] : [name],
+    );
+    if (given === undefined) throw invalidField('eventId', 'is missing, and so are position and index', fix);
+    if (another !== undefined) throw invalidField(another, `names an event besides ${given}`, fix);
     if (index !== undefined) return this.proofs.inclusion(async () => index);
     if (eventId !== undefined) return this.proofs.inclusion(this.proofs.indexOfId(eventId));
     if (!/^\d{1,19}$/.test(position ?? '')) {

@@ -1,5 +1,4 @@
 import { Controller, Get, Param, Query, Res } from '@nestjs/common';
-import { ApiExtraModels, ApiOkResponse } from '@nestjs/swagger';
 import { PAGE_POLICY, REPORTS, type Report, type ReportFormat } from '@keyledger/audit';
 import { refusal } from '@keyledger/contracts';
 import { ReportList, ReportQuery, ReportView } from '@keyledger/contracts/http';
@@ -7,6 +6,7 @@ import { Decisions } from '@keyledger/event-store';
 import { callerOf, invalidField, RefusalError, systemClock } from '@keyledger/platform';
 import type { FastifyReply } from 'fastify';
 import { keyspaceFor } from '../access.js';
+import { AnswersIn, DOWNLOADED } from '../http/forms.js';
 import { Needs } from '../http/needs.js';
 import { plain } from '../http/plain.js';
 import { AccessLog } from './access-log.js';
@@ -22,7 +22,6 @@ const MEDIA_TYPES: Readonly<Record<ReportFormat, string>> = {
 
 /** What an auditor asks for, as of any instant. */
 @Controller('v1/audit/reports')
-@ApiExtraModels(ReportView)
 export class ReportsController {
   constructor(
     private readonly reports: Reports,
@@ -43,14 +42,7 @@ export class ReportsController {
   /** Make a report as JSON, as CSV, which needs the scope `audit:export`, or as a page that prints well. */
   @Get(':name')
   @Needs('audit:read', { refusals: [404, 429] })
-  @ApiOkResponse({
-    description: 'The report',
-    content: {
-      'application/json': { schema: { $ref: '#/components/schemas/ReportView' } },
-      'text/csv': { schema: { type: 'string' } },
-      'text/html': { schema: { type: 'string' } },
-    },
-  })
+  @AnswersIn(ReportView, { text: ['text/csv', 'text/html'], headers: DOWNLOADED })
   async make(
     @Param('name') name: string,
     @Query() query: ReportQuery,

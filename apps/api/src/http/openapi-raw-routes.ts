@@ -7,6 +7,7 @@ import {
   VERIFY_RESPONSE_SCHEMA,
 } from '@keyledger/contracts';
 import { GITHUB_HEADERS, GITHUB_ROUTE } from '../leaks/github-intake.js';
+import { SCOPE_CHALLENGE } from './forms.js';
 import { TRAITS, type RouteTraits } from './needs.js';
 
 type Paths = OpenAPIObject['paths'];
@@ -106,7 +107,7 @@ function authorize(): Operation {
       '200': { description: 'It may; the headers say who it is', headers },
       '400': { description: 'The request cannot be read' },
       '401': { description: 'No key, or one that is not good' },
-      '403': { description: 'The key lacks a scope, or may not be used from there' },
+      '403': { description: 'The key lacks a scope, or may not be used from there', headers: SCOPE_CHALLENGE },
       '503': { description: 'Nobody can tell' },
     },
   };

@@ -2,6 +2,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import type { ManagementScope } from '@keyledger/contracts';
 import * as shapes from '@keyledger/contracts/http';
+import { header, SCOPE_CHALLENGE } from './forms.js';
 import { rawRoutes, type Operation } from './openapi-raw-routes.js';
 import { TRAITS, type RouteTraits } from './needs.js';
 
@@ -92,11 +93,13 @@ function spellOut(method: (typeof METHODS)[number], operation: Operation & { [TR
     ...(conditional ? [412] : []),
     ...(repeatable ? [409, 422] : []),
   ];
-  for (const status of [...new Set(statuses)].sort()) operation.responses[status] = problem(status);
+  for (const status of [...new Set(statuses)].sort())
+    operation.responses[status] = problem(status, scope !== undefined);
   for (const [status, response] of Object.entries(operation.responses)) {
     if (Number(status) >= 400 || !response || '$ref' in response) continue;
     response.description ||= status === '201' ? 'It was made' : 'The answer';
     response.headers = {
+      ...response.headers,
       ...(!bare && { 'X-Request-Id': header('Names the request in logs and events; yours, if you sent one') }),
       ...(tagged && { ETag: header('The revision, for If-Match') }),
       ...(located && { Location: header('Where it is') }),
@@ -128,12 +131,11 @@ function headers({ repeatable, conditional }: { repeatable?: boolean | undefined
   ].slice(0, repeatable || conditional ? undefined : 0);
 }
 
-const header = (description: string) => ({ description, schema: { type: 'string' as const } });
-
-function problem(status: number) {
+function problem(status: number, scoped = false) {
   return {
     description: PROBLEMS[status] ?? 'An error',
     ...(status === 401 && { headers: { 'WWW-Authenticate': header('The challenge, RFC 6750 section 3') } }),
+    ...(status === 403 && scoped && { headers: SCOPE_CHALLENGE }),
     ...((status === 503 || status === 429) && { headers: { 'Retry-After': header('Seconds') } }),
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemView' } } },
   };

@@ -55,7 +55,11 @@ export class KeysController {
     return tagged(reply, await this.personal.revealDeep(issued));
   }
 
-  /** Import keys made elsewhere by their SHA-256, up to 1000 in one call. Each has a result of its own. */
+  /**
+   * Import keys made elsewhere by their SHA-256, up to 1000 in one call. Shapes are checked first: one malformed item
+   * refuses the whole request (400), naming its field, and nothing is imported. Each well-formed item has a result of its
+   * own.
+   */
   @Post('import')
   @HttpCode(200)
   @Needs('keys:import', { repeatable: true, refusals: [404, 409, 422] })

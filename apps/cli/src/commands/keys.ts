@@ -142,7 +142,8 @@ function importCommand(keys: Command, runWith: RunWith): void {
 const IMPORT_FORMAT = `
 Each item: {"sha256": hex or base64 of the key's SHA-256, "environment", "name", "owner": {"id", "type"}, "scopes": [],
 "expiresAt"?, "metadata"?, "externalId"?}; as a JSON list, as {"keys": [...]}, or one item a line.
-Items that are refused are named with their place; the others are imported all the same (then the exit code is ${EXIT.refused}).`;
+Up to 1000 go in one request. A malformed item refuses its whole request, of which nothing is imported. A well-formed item
+that is refused is named with its place; the others are imported all the same. Either way the exit code is ${EXIT.refused}.`;
 
 interface ListOptions {
   keyspace?: string;

@@ -16,6 +16,7 @@ export * from './channels.dto.js';
 export * from './notifications.dto.js';
 export * from './system.dto.js';
 export * from './audit.dto.js';
+export * from './cloud-events.dto.js';
 export * from './deliveries.dto.js';
 export * from './reports.dto.js';
 export * from './reviews.dto.js';
