@@ -17,8 +17,9 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 footer { margin-top: 1rem; color: #555; }
 @page { size: A4 landscape; margin: 12mm; }
 @media print {
-  body { font-size: 7.5pt; margin: 0; }
-  th, td { padding: 1pt 3pt; overflow-wrap: anywhere; }
+  body { font-size: 7pt; margin: 0; }
+  th, td { padding: 1pt 2pt; }
+  td { overflow-wrap: anywhere; min-width: 4.5em; }
   thead { display: table-header-group; }
   tr { break-inside: avoid; }
   a { color: inherit; text-decoration: none; }
