@@ -22,7 +22,7 @@ const base = {
     '^@keyledger/([^/]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^@keyledger/contracts/http$': '<rootDir>/libs/contracts/src/http/index.ts',
     '^@keyledger/domain/key-format$': '<rootDir>/libs/domain/src/key-format.ts',
-    '^@keyledger/platform/heap$': '<rootDir>/libs/platform/src/heap.ts',
+    '^@keyledger/platform/(folders|heap)$': '<rootDir>/libs/platform/src/$1.ts',
     '^(\\.{1,2}/.*)\\.js$': ['$1.ts', '$1.js'],
   },
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/data'],

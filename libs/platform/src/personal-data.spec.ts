@@ -170,6 +170,16 @@ describe('without a way to encrypt', () => {
     await expect(personal.owner(owner)).rejects.toMatchObject({ refusal: { code: 'UNAVAILABLE' } });
   });
 
+  it('a command goes on without it when a folder that was good is lost', async () => {
+    const lost = join(folder, 'lost');
+    const { personal } = made('encrypted', new SubjectKeys(lost, sealing));
+    expect((await personal.context(context)).clientAddress).toMatch(/^pii:/);
+    rmSync(lost, { recursive: true });
+    writeFileSync(lost, '');
+    const john = { ...context, actor: { ...context.actor, onBehalfOf: 'john@example.com' } };
+    expect(await personal.context(john)).toEqual(withheld);
+  });
+
   it('it is kept as it came if that was chosen, but for what would be taken for encrypted', async () => {
     const { personal } = made('plain');
     expect(await personal.context(context)).toEqual(context);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Sealing, SealingUnavailable } from './sealing.js';
@@ -37,6 +37,23 @@ describe('the key of a subject', () => {
     expect(contents()).not.toContain(key.toString('base64'));
     expect(await opened().show(subjectId)).toMatchObject({ kind: 'person', name: 'jane@example.com' });
   });
+
+  it('makes its folder with what is missing above it, for its owner alone, also when the folder was lost', async () => {
+    const keys = new SubjectKeys(join(folder, 'a', 'b'), sealing);
+    await keys.forNew('owner', 'app');
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    rmSync(folder, { recursive: true });
+    await keys.forNew('owner', 'other');
+    expect(readdirSync(join(folder, 'a', 'b'))).toHaveLength(1);
+  });
+
+  const onLinux = existsSync('/proc/self') ? it : it.skip;
+  onLinux.each(['/proc/keyledger', '/proc/keyledger/subjects'])(
+    'is refused, and not waited for, where no folder can be made: %s',
+    async (path) => {
+      await expect(new SubjectKeys(path, sealing).forNew('owner', 'app')).rejects.toThrow('ENOENT');
+    },
+  );
 
   it('is one for a person however the name is spelt, and of a kind of its own', async () => {
     const keys = opened();

@@ -1,7 +1,8 @@
 import type { SubjectKind } from '@keyledger/contracts';
 import { createHmac, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { link, open, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from './folders.js';
 import { idFrom, newId } from './ids.js';
 import type { Sealing } from './sealing.js';
 
@@ -202,9 +203,8 @@ export class SubjectKeys {
 
   /** Whole, for its owner alone, and once: `false` if somebody else was first. */
   private async create(path: string, text: string): Promise<boolean> {
-    await mkdir(this.folder, { recursive: true, mode: 0o700 });
     const draft = join(this.folder, `.draft.${newId()}`);
-    const handle = await open(draft, 'wx', 0o600);
+    const handle = await this.openNew(draft);
     try {
       await handle.writeFile(text);
       await handle.sync();
@@ -218,6 +218,16 @@ export class SubjectKeys {
     }
     await this.syncFolder();
     return true;
+  }
+
+  private async openNew(path: string): Promise<FileHandle> {
+    try {
+      return await open(path, 'wx', 0o600);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      makeFolder(this.folder, 0o700);
+      return open(path, 'wx', 0o600);
+    }
   }
 
   private async syncFolder(): Promise<void> {

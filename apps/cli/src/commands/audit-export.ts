@@ -11,8 +11,8 @@ import {
 } from '@keyledger/audit';
 import { instantOf } from '@keyledger/contracts';
 import type { AuditKeyList, CheckpointList, CheckpointView, ExportRangeView } from '@keyledger/contracts/http';
+import { makeFolder } from '@keyledger/platform/folders';
 import { Refused, Unreachable, UsageError } from '../exit.js';
-import { makeFolder } from '../folders.js';
 import { fields } from '../print.js';
 import type { Session } from '../session.js';
 

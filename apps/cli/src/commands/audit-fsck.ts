@@ -10,8 +10,8 @@ import {
   type VerifierKey,
 } from '@keyledger/audit';
 import { EventStore, EventStoreRefused, EventStoreUnavailable } from '@keyledger/event-store';
+import { isFolder } from '@keyledger/platform/folders';
 import { EXIT, Unreachable, UsageError, type ExitCode } from '../exit.js';
-import { isFolder } from '../folders.js';
 import type { Session } from '../session.js';
 import { logText } from './audit-text.js';
 

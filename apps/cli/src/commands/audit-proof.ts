@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { formatVerifierKey, generateSignerKey, Malformed, parseSignerKey, verifyBundle } from '@keyledger/audit';
 import type { AuditKeyList, CheckpointView, ConsistencyView, InclusionView } from '@keyledger/contracts/http';
+import { isFolder } from '@keyledger/platform/folders';
 import type { Command } from 'commander';
 import { EXIT, UsageError, type ExitCode } from '../exit.js';
 import { examples, list, wholeNumber } from '../options.js';
-import { isFolder } from '../folders.js';
 import { OutFile } from '../out-file.js';
 import { fields } from '../print.js';
 import { table } from '../table.js';

@@ -1,10 +1,22 @@
 import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  opendirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { makeFolder } from '../folders.js';
+import { makeFolder } from '@keyledger/platform/folders';
 import { UpMisconfigured, UpRefused } from './refusal.js';
 
 const ABANDONED_GUARD_MS = 10_000;
+/** A full disk: the folder is right, and will do again. */
+const FULL = ['ENOSPC', 'EDQUOT'];
 
 export interface DataFolder {
   /** Absolute, without links. */
@@ -17,14 +29,14 @@ export interface DataFolder {
 /**
  * Takes a data folder for this process, making it if need be. A folder belongs to one `keyledger up` at a time; one
  * whose owner was killed is free again.
- * @throws UpRefused
+ * @throws UpMisconfigured where it is none that can be read and written, UpRefused where it is in use or full
  */
 export function takeDataFolder(wanted: string): DataFolder {
   const path = folderAt(wanted);
   const lock = join(path, 'up.lock');
   const wasAbandoned = removeIfDead(lock);
   const mine = `${process.pid} ${startOf(process.pid)}`;
-  if (!create(lock, mine)) {
+  if (!create(lock, mine, path)) {
     const pid = readIfThere(lock)?.split(' ')[0] ?? 'unknown';
     throw new UpRefused(
       `${path} is in use by another \`keyledger up\` (process ${pid}); stop that one, or set KEYLEDGER_DATA_DIR to another folder`,
@@ -36,24 +48,32 @@ export function takeDataFolder(wanted: string): DataFolder {
 function folderAt(path: string): string {
   try {
     makeFolder(path, 0o700);
+    opendirSync(path).closeSync();
     return realpathSync(path);
   } catch (error) {
-    throw new UpMisconfigured(`KEYLEDGER_DATA_DIR is "${path}", which cannot be used: ${(error as Error).message}`);
+    throw new UpMisconfigured(unusable(path, error));
   }
 }
 
+const unusable = (path: string, error: unknown): string =>
+  `KEYLEDGER_DATA_DIR is "${path}", which cannot be used: ${(error as Error).message}; right would be a folder that this user may read and write`;
+
 /** Whole and at once, so that nobody reads half an owner. */
-function create(lock: string, owner: string): boolean {
+function create(lock: string, owner: string, folder: string): boolean {
   const draft = `${lock}.${process.pid}`;
   try {
-    writeFileSync(draft, owner);
-    linkSync(draft, lock);
+    try {
+      writeFileSync(draft, owner);
+      linkSync(draft, lock);
+    } finally {
+      rmSync(draft, { force: true });
+    }
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new UpRefused(`nothing can be written into the data folder: ${(error as Error).message}`);
-  } finally {
-    rmSync(draft, { force: true });
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    if (FULL.includes(code)) throw new UpRefused(`KEYLEDGER_DATA_DIR is "${folder}", which is full: ${message}`);
+    throw new UpMisconfigured(unusable(folder, error));
   }
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolder } from '../folders.js';
+import { makeFolder } from '@keyledger/platform/folders';
 
 const MAX_FILE_BYTES = 10 * 1024 * 1024;
 

@@ -2,7 +2,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { accessSync, constants, realpathSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { makeFolder } from '../folders.js';
+import { makeFolder } from '@keyledger/platform/folders';
 import { converse, type Address } from './conversation.js';
 import { NotReady } from './health.js';
 import { UpRefused } from './refusal.js';
