@@ -1,14 +1,17 @@
-import { describe, expect, it } from '@jest/globals';
-import { ConfigError, loadConfig, unknownVariables } from './config.js';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { ConfigError, loadConfig, unknownVariables, type Spec } from './config.js';
 import { SETTINGS } from './settings.js';
 
 const { redisUrl, verifierPort, peppers, trustedProxies, logLevel, adminKey, maxStalenessSeconds } = SETTINGS;
 const spec = { redisUrl, verifierPort, peppers, trustedProxies, logLevel, adminKey, maxStalenessSeconds };
 const PEPPER = Buffer.alloc(32, 7).toString('base64');
 
-function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
+function problemsOf(env: NodeJS.ProcessEnv, of: Spec = spec): readonly string[] {
   try {
-    loadConfig(spec, { REDIS_URL: 'redis://localhost', ...env });
+    loadConfig(of, { REDIS_URL: 'redis://localhost', ...env });
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;
     throw error;
@@ -65,6 +68,66 @@ describe('loadConfig', () => {
   it('refuses a proxy that is no address', () => {
     expect(problemsOf({ KEYLEDGER_TRUSTED_PROXIES: '10.0.0.0/8,::1' })).toEqual([]);
     expect(problemsOf({ KEYLEDGER_TRUSTED_PROXIES: '10.0.0.0/8,proxy' })).toEqual([expect.stringContaining('entry 2')]);
+  });
+});
+
+describe('what can never be right', () => {
+  const all = { host: SETTINGS.host, subjectKeysDir: SETTINGS.subjectKeysDir, eventStoreUrl: SETTINGS.eventStoreUrl };
+  const given = { EVENTSTORE_URL: 'kurrentdb://h' };
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'keyledger-config-'));
+    writeFileSync(join(folder, 'file'), '');
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'dangling'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.each(['file', 'file/below', 'dangling', '/proc/keyledger'])('a folder that cannot be one: %s', (path) => {
+    const value = resolve(folder, path);
+    expect(problemsOf({ ...given, KEYLEDGER_SUBJECT_KEYS_DIR: value }, all)).toEqual([
+      expect.stringMatching(
+        /^KEYLEDGER_SUBJECT_KEYS_DIR is ".*": it is no folder and cannot be one .*; right would be /,
+      ),
+    ]);
+  });
+
+  it('is no folder that is there, or is missing, or lies behind a link', () => {
+    symlinkSync(folder, join(folder, 'link'));
+    for (const path of ['', 'new/one', 'new/one', 'link/another']) {
+      expect(problemsOf({ ...given, KEYLEDGER_SUBJECT_KEYS_DIR: resolve(folder, path) }, all)).toEqual([]);
+    }
+  });
+
+  it.each(['not a host', 'http://localhost', '127.0.0.1:7400', '-'])('a host that is none: %s', (host) => {
+    expect(problemsOf({ ...given, KEYLEDGER_HOST: host }, all)).toEqual([expect.stringContaining('KEYLEDGER_HOST')]);
+  });
+
+  it.each(['127.0.0.1', '0.0.0.0', '::', '::1', 'localhost', 'node_1.example.com'])('is no host like %s', (host) => {
+    expect(problemsOf({ ...given, KEYLEDGER_HOST: host }, all)).toEqual([]);
+  });
+
+  it.each([
+    'kurrentdb://h:99999?tls=false',
+    'esdb://user:password@h:0',
+    'kdb+discover://a:2113,b:65536',
+    'kurrentdb://[::1]:70000',
+  ])('a port that there is none: %s', (url) => {
+    const [problem, ...more] = problemsOf({ EVENTSTORE_URL: url }, all);
+    expect(more).toEqual([]);
+    expect(problem).toMatch(
+      /^EVENTSTORE_URL: it names a port that there is none; right would be a port from 1 to 65535/,
+    );
+    expect(problem).not.toContain('password');
+  });
+
+  it.each([
+    'kurrentdb://a:1,b:65535/?tls=false',
+    'esdb://user:99999@h:2113',
+    'esdb://user:99999/9@h',
+    'kurrentdb://[::1]:2113',
+    'kurrentdb://fe80::99999',
+  ])('is not what only looks like a port: %s', (url) => {
+    expect(problemsOf({ EVENTSTORE_URL: url }, all)).toEqual([]);
   });
 });
 

@@ -1,7 +1,9 @@
 import { durationSeconds } from '@keyledger/contracts';
 import ipaddr from 'ipaddr.js';
+import { resolve } from 'node:path';
 import { NotUsable, type Variable } from './config.js';
 import type { Pepper } from './digests.js';
+import { makeFolder } from './folders.js';
 import { LOG_LEVELS, type LogLevel } from './logger.js';
 import { PERSONAL_DATA_MODES, type PersonalDataMode } from './personal-data.js';
 import type { SealingKey } from './sealing.js';
@@ -26,7 +28,7 @@ export const SETTINGS = {
       description: 'where the read model is: Redis, Sentinel or Cluster; `npm run up` runs its own if unset',
     },
   ),
-  host: variable('KEYLEDGER_HOST', '127.0.0.1', 'the address that api, verifier and worker bind', word),
+  host: variable('KEYLEDGER_HOST', '127.0.0.1', 'the address that api, verifier and worker bind', host),
   apiPort: variable('KEYLEDGER_API_PORT', '7400', 'the HTTP port of api; 0 takes a free one', port),
   verifierPort: variable('KEYLEDGER_VERIFIER_PORT', '7401', 'the HTTP port of verifier', port),
   workerPort: variable('KEYLEDGER_WORKER_PORT', '7402', 'the HTTP port of worker (health and metrics)', port),
@@ -70,9 +72,9 @@ export const SETTINGS = {
   subjectKeysDir: {
     name: 'KEYLEDGER_SUBJECT_KEYS_DIR',
     description:
-      'the folder of the data keys under which personal data is encrypted; `subjects` in the data folder if unset',
+      'the folder of the data keys under which personal data is encrypted, made if need be; `subjects` in the data folder if unset',
     optional: true,
-    parse: word,
+    parse: folder,
   } as Variable<string | undefined>,
   signingKey: {
     name: 'KEYLEDGER_SIGNING_KEY',
@@ -182,11 +184,27 @@ function variable<T>(name: string, value: string, description: string, parse: (t
 function url(name: string, schemes: readonly string[], rest: { description: string }): Variable<string> {
   const parse = (text: string): string => {
     const scheme = /^[a-z+]+:/.exec(text)?.[0];
-    if (scheme !== undefined && schemes.includes(scheme) && /^[a-z+]+:\/\/[^/?\s]+/.test(text)) return text;
-    const right = schemes.map((one) => `${one}//`).join(', ');
-    throw new NotUsable('is no address of that kind', `an address that begins with one of ${right}`);
+    if (scheme === undefined || !schemes.includes(scheme) || !/^[a-z+]+:\/\/[^/?\s]+/.test(text)) {
+      const right = schemes.map((one) => `${one}//`).join(', ');
+      throw new NotUsable('is no address of that kind', `an address that begins with one of ${right}`);
+    }
+    if (hostsIn(text).every(hasPossiblePort)) return text;
+    throw new NotUsable('names a port that there is none', 'a port from 1 to 65535 behind each host that has one');
   };
   return { name, ...rest, secret: true, parse };
+}
+
+/** Without the credentials, whose password may look like anything. */
+function hostsIn(url: string): string[] {
+  const [authority = ''] = url.replace(/^[a-z+]+:\/\/(?:[^:@/]*:[^@]*@)?/, '').split(/[/?]/);
+  return authority.slice(authority.lastIndexOf('@') + 1).split(',');
+}
+
+function hasPossiblePort(host: string): boolean {
+  const given = /:(\d+)$/.exec(host)?.[1];
+  // Without brackets the end of an IPv6 address looks like a port.
+  if (given === undefined || host.replace(/\[.*\]/, '').split(':').length > 2) return true;
+  return Number(given) >= 1 && Number(given) <= 65_535;
 }
 
 function httpUrl(text: string): string {
@@ -196,6 +214,31 @@ function httpUrl(text: string): string {
 
 function word(text: string): string {
   return text;
+}
+
+/** What is no name at all; whether this machine has such an address is seen when it is bound. */
+function host(text: string): string {
+  if (ipaddr.isValid(text) || /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/.test(text)) return text;
+  throw new NotUsable(
+    'is no address',
+    'an IP address of this machine or a name of it, e.g. "127.0.0.1", "0.0.0.0" or "::"',
+  );
+}
+
+/**
+ * A folder that was chosen is there from the start on, made if need be: one that cannot be made would be missed at the
+ * first change only. What is full, or lost, later is no matter of settings.
+ */
+function folder(text: string): string {
+  try {
+    makeFolder(resolve(text), 0o700);
+    return text;
+  } catch (error) {
+    throw new NotUsable(
+      `is no folder and cannot be one (${(error as Error).message})`,
+      'a folder, or where one can be made',
+    );
+  }
 }
 
 function integer(text: string, least: number, most: number): number {
