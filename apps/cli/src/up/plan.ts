@@ -85,6 +85,7 @@ export function portsOf({ services, addresses }: Plan): WantedPort[] {
   return [...services].map((service) => ({
     service,
     variable: SETTINGS[variables[service]].name,
+    ...(service in apps && { hostVariable: SETTINGS.host.name }),
     ...addresses[service],
   }));
 }
