@@ -1,12 +1,15 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { connect } from 'node:net';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { claimPort, eventually, isAlive, startRedis } from '../support/index.js';
+import { claimPort, eventually, isAlive, startEventStore, startRedis } from '../support/index.js';
 import { expectGone, isTaken, PORT_VARIABLES, supervisor, upLines, type Supervisor } from './supervisor.js';
 
 const ONLY = ['--only', 'redis,eventstore'];
 const started: Supervisor[] = [];
+const webServers: Server[] = [];
 
 const up = async (...given: Parameters<typeof supervisor>): Promise<Supervisor> => {
   const one = await supervisor(...given);
@@ -16,7 +19,15 @@ const up = async (...given: Parameters<typeof supervisor>): Promise<Supervisor> 
 
 afterEach(async () => {
   for (const one of started.splice(0)) await one.process.stop();
+  for (const one of webServers.splice(0)) one.close().closeAllConnections();
 });
+
+async function startWebServer(): Promise<number> {
+  const server = createServer((_, response) => response.end('hello')).listen(0, '127.0.0.1');
+  webServers.push(server);
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
 
 const redisSays = (port: number, command: string): Promise<string> =>
   new Promise((resolve, reject) => {
@@ -166,6 +177,54 @@ describe('a start that cannot succeed', () => {
     expect(system.process.logs()).not.toContain('hush');
   });
 
+  it.each(['not a host', '10.99.99.99', 'nowhere.invalid'])(
+    'names KEYLEDGER_HOST and no port where nothing can be bound on it: %s',
+    async (host) => {
+      const system = await up([], { env: { KEYLEDGER_HOST: host } });
+      expect(await system.process.runToEnd()).toBe(78);
+      expect(system.process.logs().match(/KEYLEDGER_\w+/g)).toEqual(['KEYLEDGER_HOST']);
+      expect(isTaken(system.folder)).toBe(false);
+    },
+  );
+
+  it('names both variables that ask for one port', async () => {
+    const { port } = await claimPort();
+    const ports = { KEYLEDGER_API_PORT: String(port), KEYLEDGER_VERIFIER_PORT: String(port) };
+    const system = await up([], { env: ports });
+    expect(await system.process.runToEnd()).toBe(78);
+    expect(system.process.logs()).toContain(`KEYLEDGER_API_PORT and KEYLEDGER_VERIFIER_PORT are both ${port}`);
+  });
+
+  it.each([
+    ['REDIS_URL', 'redis://127.0.0.1:99999'],
+    ['EVENTSTORE_URL', 'kurrentdb://127.0.0.1:99999?tls=false'],
+    ['KEYLEDGER_SUBJECT_KEYS_DIR', '/dev/null'],
+  ])('names %s before anything is started where it can never be right: %s', async (variable, value) => {
+    const system = await up([], { env: { [variable]: value } });
+    expect(await system.process.runToEnd()).toBe(78);
+    expect(system.process.logs()).toContain(variable);
+    expect(existsSync(join(system.folder, 'redis'))).toBe(false);
+  });
+
+  it.each([
+    ['a Redis', async () => (await startRedis()).port],
+    ['a web server', startWebServer],
+  ])('says at once that %s is no event store', async (_, start) => {
+    const port = await start();
+    const system = await up([], { env: { EVENTSTORE_URL: `kurrentdb://127.0.0.1:${port}?tls=false` } });
+    expect(await system.process.runToEnd()).toBe(1);
+    expect(system.process.logs()).toContain(`127.0.0.1:${port} does not answer as an event store`);
+    expect(system.process.logs()).toContain('EVENTSTORE_URL');
+    expect(existsSync(join(system.folder, 'redis'))).toBe(false);
+  });
+
+  it('is none where EVENTSTORE_URL names a store in plaintext', async () => {
+    const store = await startEventStore();
+    const system = await up(['--only', 'redis'], { env: { EVENTSTORE_URL: store.url } });
+    await system.start();
+    expect(store.isRunning).toBe(true);
+  });
+
   it('names every variable that cannot be used', async () => {
     const env = { KEYLEDGER_API_PORT: 'seventy', KEYLEDGER_ADMIN_KEY: 'short', REDIS_URL: 'localhost' };
     const system = await up([], { env });
@@ -190,8 +249,8 @@ describe('a start that cannot succeed', () => {
     expect(existsSync(join(system.folder, 'redis'))).toBe(false);
   });
 
-  it.each(['/proc/keyledger', '/dev/null', '/dev/null/data'])(
-    'is refused on %s, which is no folder',
+  it.each(['/proc/keyledger', '/dev/null', '/dev/null/data', '/proc'])(
+    'is refused on %s, which is no folder to write into',
     async (folder) => {
       const system = await up(ONLY, { folder });
       expect(await system.process.runToEnd()).toBe(78);
