@@ -225,6 +225,16 @@ describe('a start that cannot succeed', () => {
     expect(store.isRunning).toBe(true);
   });
 
+  it.each(['kurrentdb://ADDRESS?tls=true', 'kurrentdb+discover://ADDRESS?tls=false'])(
+    'is none where what listens cannot be asked what it is: %s',
+    async (url) => {
+      const address = `127.0.0.1:${await startWebServer()}`;
+      const system = await up(['--only', 'redis'], { env: { EVENTSTORE_URL: url.replace('ADDRESS', address) } });
+      await system.start();
+      expect(upLines(system.process)).toHaveLength(1);
+    },
+  );
+
   it('names every variable that cannot be used', async () => {
     const env = { KEYLEDGER_API_PORT: 'seventy', KEYLEDGER_ADMIN_KEY: 'short', REDIS_URL: 'localhost' };
     const system = await up([], { env });
