@@ -2,7 +2,7 @@ import { READ_MODEL_STREAM_PREFIXES } from '@keyledger/contracts';
 import type { KeyspaceState, KeyState } from '@keyledger/domain';
 import type { EventStore } from '@keyledger/event-store';
 import type { Logger } from '@keyledger/platform';
-import type { ReadModel } from '@keyledger/read-model';
+import { ReadModelUnavailable, type ReadModel } from '@keyledger/read-model';
 import { setTimeout as pause } from 'node:timers/promises';
 
 const AGAIN_MS = 1000;
@@ -64,7 +64,12 @@ export class Visibility {
       await apply();
       return true;
     } catch (error) {
-      this.logger.warn({ err: error }, 'a change is not visible yet: Redis cannot be reached');
+      // That there is no model yet is how every first start begins: the worker makes it at the same time.
+      const isAwaited = error instanceof ReadModelUnavailable && error.reason !== 'unreachable';
+      this.logger[isAwaited ? 'info' : 'warn'](
+        { err: error },
+        'a change is not visible yet; it is shown as soon as it can',
+      );
       this.owed.set(name, apply);
       const [oldest] = this.owed.size > MOST_OWED ? this.owed.keys() : [];
       if (oldest !== undefined) this.owed.delete(oldest);
