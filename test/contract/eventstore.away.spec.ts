@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { EventStore, type NewEvent } from '@keyledger/event-store';
+import { EventStore } from '@keyledger/event-store';
 import { randomUUID } from 'node:crypto';
 import { eventually, startEventStore, type EventStoreServer } from '../support/index.js';
+import { suspension } from './new-events.js';
 
 const ALL = { streamPrefixes: ['key-'] };
 const TRIES = 3;
@@ -22,13 +23,6 @@ afterEach(async () => {
   await server.stop();
 });
 
-function suspension(): NewEvent {
-  const id = randomUUID();
-  const names = { commandId: id, requestId: id, $correlationId: id, $causationId: id };
-  const metadata = { schemaVersion: 1, actor: { type: 'key', id: 'k1' }, reason: 'test', ...names } as const;
-  return { id, type: 'KeySuspended', data: { keyId: 'k1', reason: 'odd', suspendedAt: '' }, metadata };
-}
-
 const drain = async (reading: AsyncIterable<unknown>): Promise<void> => {
   for await (const _ of reading) continue;
 };
@@ -39,7 +33,7 @@ const WAYS: Record<string, () => Promise<unknown>> = {
   head: () => client.head(),
   readAll: () => drain(client.readAll({ direction: 'backwards', limit: 1, ...ALL })),
   storedAt: () => client.storedAt(1n, ['key-']),
-  append: () => client.append(`key-${randomUUID()}`, -1, [suspension()]),
+  append: () => client.append(`key-${randomUUID()}`, -1, [suspension('k1', 'test')]),
 };
 
 const failing = async (names: readonly string[]): Promise<void> => {
@@ -49,6 +43,11 @@ const failing = async (names: readonly string[]): Promise<void> => {
 };
 
 const all = Object.keys(WAYS);
+
+const reaching = async (): Promise<void> => {
+  for (const name of all) await eventually(name, async () => (await WAYS[name]?.(), true));
+};
+
 const beginningWith = all.map((first) => [first, [first, ...all.filter((name) => name !== first)]] as const);
 
 it.each(beginningWith)(
@@ -57,7 +56,7 @@ it.each(beginningWith)(
     await server.kill();
     await failing(order);
     await server.start();
-    for (const name of all) await eventually(name, async () => (await WAYS[name]?.(), true));
+    await reaching();
   },
 );
 
@@ -66,7 +65,7 @@ it.each(all)('a client that has done %s only reaches a store that was away by ev
   await server.kill();
   await failing(all);
   await server.start();
-  for (const other of all) await eventually(other, async () => (await WAYS[other]?.(), true));
+  await reaching();
 });
 
 it('a client whose subscriptions outlive a store that was away reaches it by every way', async () => {
@@ -75,7 +74,7 @@ it('a client whose subscriptions outlive a store that was away reaches it by eve
   await server.kill();
   await failing(all);
   await server.start();
-  for (const name of all) await eventually(name, async () => (await WAYS[name]?.(), true));
+  await reaching();
   following.abort();
   await read;
 });

@@ -1,15 +1,17 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { EventStore, type NewEvent } from '@keyledger/event-store';
-import { randomUUID } from 'node:crypto';
 import { getEventListeners } from 'node:events';
 import { eventually, startEventStore, type EventStoreServer } from '../support/index.js';
 import { storeStatus } from './eventstore.client.js';
+import { suspension } from './new-events.js';
 
 const KEY = 'key-k3xT9wQm2LpZ';
 const ALL = { streamPrefixes: ['key-'] };
 /** What an append may hold, a few times over: more than the flow control of a connection lets on its way. */
 const APPENDS = 8;
 const AT_ONCE = 500;
+
+const event = (): NewEvent => suspension(KEY.slice(4), 'r'.repeat(1000));
 
 let server: EventStoreServer;
 let store: EventStore;
@@ -18,7 +20,7 @@ beforeAll(async () => {
   server = await startEventStore();
   store = new EventStore({ url: server.url, timeoutMs: 30_000 });
   for (let part = 0; part < APPENDS; part += 1) {
-    await store.append(KEY, part * AT_ONCE - 1, Array.from({ length: AT_ONCE }, suspension));
+    await store.append(KEY, part * AT_ONCE - 1, Array.from({ length: AT_ONCE }, event));
   }
 });
 
@@ -26,14 +28,6 @@ afterAll(async () => {
   await store.dispose();
   await server.stop();
 });
-
-function suspension(): NewEvent {
-  const id = randomUUID();
-  const names = { commandId: id, requestId: id, $correlationId: id, $causationId: id };
-  const metadata = { schemaVersion: 1, actor: { type: 'key', id: 'k1' }, reason: 'r'.repeat(1000), ...names } as const;
-  const data = { keyId: KEY.slice(4), reason: 'odd', suspendedAt: new Date().toISOString() };
-  return { id, type: 'KeySuspended', data, metadata };
-}
 
 it.each<[string, (signal: AbortSignal) => AsyncIterable<unknown>]>([
   ['readAll forwards', () => store.readAll({ direction: 'forwards', ...ALL })],

@@ -3,6 +3,7 @@ import { EventStore, RevisionConflict, type NewEvent } from '@keyledger/event-st
 import { randomUUID } from 'node:crypto';
 import { type EventStoreServer, startEventStore } from '../support/index.js';
 import { type Fate, type OlderServer, startOlderServer } from './eventstore.older.js';
+import { suspension } from './new-events.js';
 
 /** The native half of a client takes 500 ms for its first read. */
 const TIMEOUT_MS = 900;
@@ -32,12 +33,7 @@ async function older(fateOf: (attempt: number) => Fate = () => 'passed'): Promis
 
 const newStream = (): string => `key-${randomUUID()}`;
 
-function newEvent(keyId: string): NewEvent {
-  const names = { commandId: 'c', requestId: 'r', $correlationId: 'r', $causationId: 'c' };
-  const metadata = { schemaVersion: 1, actor: { type: 'key', id: 'k1' }, reason: 'Grüße', ...names } as const;
-  const data = { keyId, reason: 'odd', suspendedAt: '2026-01-01T00:00:00.000Z' };
-  return { id: randomUUID(), type: 'KeySuspended', data, metadata };
-}
+const newEvent = (keyId: string): NewEvent => suspension(keyId, 'Grüße');
 
 /** What is on record, as the store tells it without anything in between. */
 async function recorded(stream: string): Promise<string[]> {

@@ -22,13 +22,8 @@ export const receiptFor = <R>(body: R, { replayed, events }: { replayed: boolean
  * For a decision that was made on a revision of our own reading: if the stream went on meanwhile, that is a conflict
  * with somebody else's change, not a precondition that the caller had set.
  */
-export function conflictUnlessAsked<S, E extends LedgerEvent>(
-  outcome: Outcome<S, E>,
-  expectedRevision: number | undefined,
-): Outcome<S, E> {
-  if (outcome.accepted || outcome.refusal.code !== 'PRECONDITION_FAILED' || expectedRevision !== undefined) {
-    return outcome;
-  }
+export function conflictIfOvertaken<S, E extends LedgerEvent>(outcome: Outcome<S, E>): Outcome<S, E> {
+  if (outcome.accepted || outcome.refusal.code !== 'PRECONDITION_FAILED') return outcome;
   const detail = 'Another change of the same resource came first; look at it and ask again.';
   return { ...outcome, refusal: refusal('CONFLICT', detail) };
 }

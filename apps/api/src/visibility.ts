@@ -68,7 +68,7 @@ export class Visibility {
       const isAwaited = error instanceof ReadModelUnavailable && error.reason !== 'unreachable';
       this.logger[isAwaited ? 'info' : 'warn'](
         { err: error },
-        'a change is not visible yet; it is shown as soon as it can',
+        'a change is not visible yet; it is shown as soon as it can be',
       );
       this.owed.set(name, apply);
       const [oldest] = this.owed.size > MOST_OWED ? this.owed.keys() : [];

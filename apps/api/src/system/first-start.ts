@@ -19,7 +19,7 @@ import { idFrom, newId, systemClock, type KeyDigests, type Logger } from '@keyle
 import { setTimeout as wait } from 'node:timers/promises';
 import { importedKeyId, importedSecret, mint, secretRecord } from '../keys/secrets.js';
 import type { Minted } from '../keys/key.view.js';
-import { accepted, conflictUnlessAsked, expecting } from '../outcome.js';
+import { accepted, conflictIfOvertaken, expecting } from '../outcome.js';
 import type { Visibility } from '../visibility.js';
 
 const ENVIRONMENT = 'live';
@@ -182,7 +182,7 @@ export class FirstStart {
       context,
       expecting(expectedRevision),
     );
-    const { state, revision } = accepted(conflictUnlessAsked(outcome, undefined));
+    const { state, revision } = accepted(conflictIfOvertaken(outcome));
     if (!state) throw new Error('an accepted decision left no key');
     await this.visibility.key(state, revision);
     // Another process was first, and shows its own.
